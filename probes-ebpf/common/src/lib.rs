@@ -1,0 +1,7 @@
+//! The shapes that the kernel side and the user side agree on. Integers only, padding spelled out.
+#![no_std]
+
+pub mod clause;
+pub mod loss;
+pub mod syscall;
+pub mod target;

@@ -1,0 +1,34 @@
+//! The loss ledger: one counter a kind, per CPU, incremented in the kernel and read before the data.
+
+/// Number of counters in the map `LOSS`.
+pub const LOSS_KINDS: usize = 16;
+
+/// Index into the map `LOSS`.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LossKind {
+    /// The key table was full: counted under `<other>`, its key is lost.
+    TableFull = 0,
+    /// The kernel refused to insert a key for another reason (-EBUSY, -ENOMEM): counted under `<other>`.
+    UpdateFailed = 1,
+    /// A minimum or maximum could not be stored in four tries under preemption.
+    Contended = 2,
+    /// The clause divided by zero: the firing is in no aggregation.
+    DivideByZero = 3,
+    /// The ring was full: the record is lost.
+    RingFull = 4,
+    /// A text of a record could not be read from the process: its address stands in its place.
+    TextUnreadable = 5,
+    /// No room to note the start: the call's duration is unknown and it is not in the table.
+    StartFull = 6,
+    /// A return without an entry: the call began before tracing did.
+    BeganBefore = 7,
+    /// A start was noted twice without an end between: the first call never returned.
+    StartOverwritten = 8,
+    /// The thread ended inside a call that is not an exit.
+    NeverReturned = 9,
+    /// A child could not be added to the traced processes.
+    FollowFull = 10,
+    /// The path of an exec could not be kept until its return.
+    PathFull = 11,
+}

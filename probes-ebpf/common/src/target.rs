@@ -1,0 +1,21 @@
+//! Whom a provider listens to: decided before anything else, from constants that the verifier knows.
+
+/// Bits of the global `TARGET_MODE`; without `ONE` and `SET` every process but spoor itself is meant.
+pub const TARGET_ONE: u32 = 1;
+/// The map `TARGETS` holds the processes and threads that are meant.
+pub const TARGET_SET: u32 = 2;
+/// Threads are looked up in `TARGETS` too.
+pub const TARGET_TIDS: u32 = 4;
+/// Only tasks under one of the `CGROUPS_USED` cgroups of the map `CGROUPS`.
+pub const TARGET_CGROUP: u32 = 8;
+/// Children of targets become targets.
+pub const TARGET_FOLLOW: u32 = 16;
+
+/// Key of the map `TARGETS`: a process, or with [`THREAD`] set a thread.
+pub const THREAD: u64 = 1 << 32;
+
+pub const TARGETS_MAX: u32 = 16_384;
+pub const CGROUPS_MAX: u32 = 4;
+
+/// What the globals that hold offsets say where the kernel's types are not known.
+pub const UNKNOWN_OFFSET: u32 = u32::MAX;

@@ -1,0 +1,61 @@
+//! The current task, and kernel memory by offsets that user space read from the running kernel's BTF.
+use aya_ebpf::{
+    Global,
+    helpers::{bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel},
+};
+use probes_common::target::UNKNOWN_OFFSET;
+
+/// 1 where `bpf_get_current_task_btf` exists (5.11) and its pointers can be read directly.
+#[unsafe(no_mangle)]
+pub static TASK_DIRECT: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static TASK_TGID: Global<u32> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static TASK_TID: Global<u32> = Global::new(UNKNOWN_OFFSET);
+
+/// An object of the kernel: a pointer that the verifier knows by type (`DIRECT`), or an address to copy from.
+#[derive(Clone, Copy)]
+pub struct Kernel<const DIRECT: bool>(pub *const u8);
+
+impl<const DIRECT: bool> Kernel<DIRECT> {
+    /// Reads a `T` at `offset`; 0 where a copy fails.
+    #[inline(always)]
+    pub fn read<T: Copy + Default>(self, offset: u32) -> T {
+        // SAFETY: either the verifier checks the load against the object's BTF type and the kernel catches a fault, or
+        // bpf_probe_read_kernel copies and reports a fault.
+        unsafe {
+            let at = self.0.add(offset as usize).cast::<T>();
+            if DIRECT { *at } else { bpf_probe_read_kernel(at).unwrap_or_default() }
+        }
+    }
+}
+
+/// The task that runs now.
+#[derive(Clone, Copy)]
+pub struct Task {
+    pub address: *const u8,
+}
+
+impl Task {
+    #[inline(always)]
+    pub fn current() -> Task {
+        // SAFETY: both helpers take nothing and return the current task.
+        let address = unsafe {
+            if TASK_DIRECT.load() != 0 {
+                bpf_get_current_task_btf() as *const u8
+            } else {
+                bpf_get_current_task() as *const u8
+            }
+        };
+        Task { address }
+    }
+
+    #[inline(always)]
+    pub fn read<T: Copy + Default>(self, offset: u32) -> T {
+        if TASK_DIRECT.load() != 0 {
+            Kernel::<true>(self.address).read(offset)
+        } else {
+            Kernel::<false>(self.address).read(offset)
+        }
+    }
+}

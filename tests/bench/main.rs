@@ -1,0 +1,59 @@
+//! `bench [CASE...] [--quick] [--rounds N] [--json FILE]`: what spoor costs, beside the floor, the peers and nobody.
+//! Needs root. `SPOOR_BIN` names the binary, `SPOOR_PEERS` the folder of the peers.
+mod cases;
+mod floor;
+mod once;
+mod report;
+mod rounds;
+mod stats;
+mod sys;
+mod tool;
+mod worker;
+
+use spoor_tests::{Context, Result, bail};
+
+use report::Table;
+use rounds::Stage;
+use worker::Worker;
+
+const ROUNDS: usize = 21;
+const QUICK_ROUNDS: usize = 5;
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let (mut wanted, mut rounds, mut json) = (Vec::new(), ROUNDS, None);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--worker" => return worker::run(),
+            "--quick" => rounds = QUICK_ROUNDS,
+            "--rounds" => rounds = args.next().context("--rounds N")?.parse().context("--rounds N")?,
+            "--json" => json = Some(args.next().context("--json FILE")?),
+            name if name.starts_with('-') => bail!("no option {name}"),
+            _ => wanted.push(arg),
+        }
+    }
+    let known: Vec<&str> =
+        cases::OVERHEAD.iter().map(|case| case.name).chain(once::ONCE.iter().map(|(name, _)| *name)).collect();
+    if let Some(unknown) = wanted.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("no case {unknown}; there are {}", known.join(", "));
+    }
+    let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    let peers = tool::peers();
+    let mut stage = Stage { worker: Worker::start()?, other: Worker::start()?, peers: peers.as_deref(), rounds };
+    let mut tables = Vec::new();
+    let mut done = |table: Table| {
+        println!("{}", table.markdown());
+        tables.push(table.json());
+    };
+    println!("{}, {rounds} rounds\n", std::fs::read_to_string("/proc/version")?.trim());
+    for case in cases::OVERHEAD.iter().filter(|case| asked(case.name)) {
+        done(rounds::run(case, &mut stage)?);
+    }
+    for (_, once) in once::ONCE.iter().filter(|(name, _)| asked(name)) {
+        done(once(&mut stage)?);
+    }
+    if let Some(file) = json {
+        std::fs::write(&file, serde_json::to_string_pretty(&tables)?).with_context(|| format!("write {file}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! The raw calls of the benches, and all their unsafe code.
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+pub use spoor_tests::sys::{check, kill};
+
+/// What a process cost, from the kernel's own books.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    pub status: i32,
+    pub cpu: Duration,
+}
+
+/// getppid with a first argument that the kernel does not look at.
+pub fn getppid(arg0: u64) {
+    // SAFETY: takes no pointers.
+    unsafe { libc::syscall(libc::SYS_getppid, arg0) };
+}
+
+pub fn now_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: room for one.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// This thread to one CPU.
+pub fn pin(cpu: usize) -> io::Result<()> {
+    // SAFETY: a set is plain bits, and the calls take its size.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        check(libc::sched_setaffinity(0, size_of_val(&set), &set).into()).map(drop)
+    }
+}
+
+pub fn unpin() -> io::Result<()> {
+    // SAFETY: as above; the kernel takes those that there are.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        (0..libc::CPU_SETSIZE as usize).for_each(|cpu| libc::CPU_SET(cpu, &mut set));
+        check(libc::sched_setaffinity(0, size_of_val(&set), &set).into()).map(drop)
+    }
+}
+
+/// Before everybody else on its CPU: what the neighbours do is not measured.
+pub fn real_time() -> io::Result<()> {
+    let param = libc::sched_param { sched_priority: 1 };
+    // SAFETY: `param` outlives the call.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &param) }.into()).map(drop)
+}
+
+pub fn ordinary() -> io::Result<()> {
+    let param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `param` outlives the call.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &param) }.into()).map(drop)
+}
+
+pub fn set_comm(name: &str) {
+    let name = CString::new(name).expect("a name without NUL");
+    // SAFETY: a string that outlives the call.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
+/// The command will see `folder` as its root, with tracefs in it; nothing of that is left behind.
+pub fn inside(command: &mut Command, folder: &Path) {
+    let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).expect("a path without NUL");
+    let (root, tracing) = (text(folder), text(&folder.join("sys/kernel/tracing")));
+    // SAFETY: between fork and exec only system calls, on strings made before.
+    unsafe {
+        command.pre_exec(move || {
+            let none = std::ptr::null();
+            check(libc::unshare(libc::CLONE_NEWNS).into())?;
+            check(libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, none.cast()).into())?;
+            let tracefs = c"tracefs".as_ptr();
+            check(libc::mount(tracefs, tracing.as_ptr(), tracefs, 0, none.cast()).into())?;
+            check(libc::chroot(root.as_ptr()).into())?;
+            check(libc::chdir(c"/".as_ptr()).into()).map(drop)
+        })
+    };
+}
+
+/// Waits for the end of a child of ours that nobody has waited for.
+pub fn wait(pid: u32) -> io::Result<Usage> {
+    let mut status = 0;
+    // SAFETY: plain numbers, and room for one of each.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        check(libc::wait4(pid as i32, &mut status, 0, &mut usage).into())?;
+        let time = |t: libc::timeval| Duration::from_secs(t.tv_sec as u64) + Duration::from_micros(t.tv_usec as u64);
+        Ok(Usage { status, cpu: time(usage.ru_utime) + time(usage.ru_stime) })
+    }
+}
+
+/// How many BPF programs there are on the machine.
+pub fn bpf_programs() -> io::Result<usize> {
+    const BPF_PROG_GET_NEXT_ID: i32 = 11;
+    let (mut attributes, mut programs) = ([0u32; 3], 0);
+    loop {
+        // SAFETY: as long as said; the kernel writes the next id behind the one that it is given.
+        match check(unsafe {
+            libc::syscall(libc::SYS_bpf, BPF_PROG_GET_NEXT_ID, attributes.as_mut_ptr(), size_of_val(&attributes))
+        }) {
+            Ok(_) => programs += 1,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(programs),
+            Err(error) => return Err(error),
+        }
+        attributes[0] = attributes[1];
+    }
+}
+
+/// Errors: a minute has passed.
+pub fn wait_for_no_bpf_programs() -> io::Result<()> {
+    for _ in 0..6_000 {
+        if bpf_programs()? == 0 {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Err(io::Error::other("BPF programs of others are loaded (bpftool prog list): nothing can be measured"))
+}
+
+/// Ends when the process has ended, without reaping it.
+pub fn wait_ended(pid: u32, at_most: Duration) -> io::Result<bool> {
+    spoor_tests::sys::wait_for_end(pid, at_most)
+}

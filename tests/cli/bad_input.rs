@@ -1,0 +1,116 @@
+//! Everything that can be known to be wrong before the kernel is asked: status 2, the wrong value, and what was meant.
+use crate::usage_error;
+
+#[test]
+fn no_command_is_usage() {
+    let run = crate::run(&[]);
+    assert_eq!(run.code(), 2, "{run}");
+    assert!(run.stderr.contains("Usage") && run.stderr.contains("syscalls"), "{run}");
+}
+
+#[test]
+fn an_unknown_command_is_named() {
+    usage_error(&["sycalls"], &["sycalls", "syscalls"]);
+}
+
+#[test]
+fn an_unknown_option_is_named() {
+    usage_error(&["syscalls", "--folow"], &["--folow", "--follow"]);
+}
+
+#[test]
+fn a_malformed_duration_is_shown() {
+    for wrong in ["5x", "fast", "", "-1s"] {
+        usage_error(&["syscalls", &format!("--duration={wrong}")], &[wrong]);
+    }
+    usage_error(&["syscalls", "-i", "7 fortnights"], &["7 fortnights"]);
+}
+
+#[test]
+fn a_pid_is_a_number() {
+    usage_error(&["syscalls", "-p", "abc"], &["abc"]);
+    usage_error(&["syscalls", "-p", "-5"], &["-5"]);
+    usage_error(&["syscalls", "-t", "12x"], &["12x"]);
+    usage_error(&["syscalls", "-p", "99999999999999999999"], &["99999999999999999999"]);
+}
+
+#[test]
+fn an_unknown_key_suggests_the_nearest() {
+    usage_error(&["syscalls", "--by", "pid,sycall"], &["`sycall`", "`syscall`"]);
+    usage_error(&["syscalls", "--by", "conm"], &["`conm`", "`comm`"]);
+}
+
+#[test]
+fn an_unknown_field_in_a_condition_suggests_the_nearest_and_points_at_its_column() {
+    usage_error(&["syscalls", "--where", "ret < 0 && elasped > 5"], &["`elasped`", "`elapsed`", "12"]);
+}
+
+#[test]
+fn an_unknown_system_call_suggests_the_nearest() {
+    usage_error(&["syscalls", "--where", "syscall == \"getpidd\""], &["getpidd", "getpid"]);
+}
+
+#[test]
+fn an_unknown_errno_suggests_the_nearest() {
+    usage_error(&["syscalls", "--where", "errno == \"ENOET\""], &["ENOET", "ENOENT"]);
+}
+
+#[test]
+fn an_unknown_function_suggests_the_nearest() {
+    usage_error(&["syscalls", "--agg", "quantise(ret)"], &["quantise", "quantize"]);
+}
+
+#[test]
+fn a_condition_must_end_where_it_should() {
+    for wrong in ["ret <", "(ret < 0", "ret < 0)", "ret ret", "&& ret", "ret < \"x", "1 +* 2", ""] {
+        usage_error(&["syscalls", "--where", wrong], &[]);
+    }
+}
+
+#[test]
+fn strings_and_numbers_do_not_compare() {
+    usage_error(&["syscalls", "--where", "comm == 5"], &["comm"]);
+    usage_error(&["syscalls", "--where", "ret == \"five\""], &["ret"]);
+    usage_error(&["syscalls", "--where", "comm < \"a\""], &["comm"]);
+}
+
+#[test]
+fn keys_of_more_than_64_bytes_are_refused() {
+    // Nine numbers of 8 bytes.
+    usage_error(&["syscalls", "--by", "pid,tid,cpu,uid,gid,arg0,arg1,arg2,arg3"], &["64"]);
+}
+
+#[test]
+fn parameters_of_lquantize_are_checked() {
+    usage_error(&["syscalls", "--agg", "lquantize(ret, 10, 0, 1)"], &["lquantize"]);
+    usage_error(&["syscalls", "--agg", "lquantize(ret, 0, 10, 0)"], &["lquantize"]);
+    usage_error(&["syscalls", "--agg", "llquantize(ret, 10, 0, 5, 3)"], &["llquantize"]);
+    usage_error(&["syscalls", "--agg", "quantize()"], &["quantize"]);
+}
+
+#[test]
+fn a_pattern_that_does_not_end_is_refused() {
+    usage_error(&["syscalls", "--comm", "[ab"], &["[ab"]);
+}
+
+#[test]
+fn formats_and_orders_have_names() {
+    usage_error(&["syscalls", "--format", "xml"], &["xml", "json"]);
+    usage_error(&["syscalls", "--sort", "colour"], &["colour", "value"]);
+    usage_error(&["syscalls", "--asc", "--desc"], &["--asc", "--desc"]);
+}
+
+#[test]
+fn numbers_of_rows_and_keys_are_numbers() {
+    usage_error(&["syscalls", "--top", "many"], &["many"]);
+    usage_error(&["syscalls", "--max-keys", "lots"], &["lots"]);
+    usage_error(&["syscalls", "--map-memory", "much"], &["much"]);
+}
+
+/// What comes from the command line is escaped, too.
+#[test]
+fn control_characters_are_not_repeated_raw() {
+    let run = crate::run(&["syscalls", "--by", "\x1b[31mpid"]);
+    assert_eq!(run.code(), 2, "{run}");
+    assert!(!run.stderr.contains('\x1b'), "{:?}", run.stderr);
+}

@@ -1,0 +1,58 @@
+//! `--show-program`: the D program that the options stand for. No root, and the target need not exist.
+use crate::run;
+
+fn program(args: &[&str]) -> String {
+    let mut words = vec!["syscalls", "--show-program"];
+    words.extend(args);
+    let run = run(&words);
+    assert_eq!(run.code(), 0, "{run}");
+    assert_eq!(run.stderr, "", "{run}");
+    // One blank where there are several: how it is laid out is not the point. D's name for `ret` is arg1.
+    run.stdout.split_whitespace().collect::<Vec<_>>().join(" ").replace("(int64_t)arg1", "ret")
+}
+
+fn shows(args: &[&str], parts: &[&str]) {
+    let program = program(args);
+    for part in parts {
+        assert!(program.contains(part), "no `{part}` for {args:?} in `{program}`");
+    }
+}
+
+/// DESIGN.md's own example.
+#[test]
+fn options_are_a_clause() {
+    shows(
+        &["-p", "42", "--by", "comm,syscall", "--where", "ret < 0", "--agg", "count()"],
+        &["syscall:::return", "/pid == 42 && ret < 0/", "@[execname, probefunc] = count();"],
+    );
+}
+
+#[test]
+fn the_default_counts_by_system_call() {
+    shows(&[], &["syscall:::return", "[probefunc] = count();"]);
+}
+
+#[test]
+fn functions_keep_their_names() {
+    shows(&["--agg", "quantize(ret)"], &["= quantize(", "ret"]);
+    shows(&["--agg", "lquantize(ret, 0, 100, 10)"], &["= lquantize(", "0, 100, 10)"]);
+    shows(&["--agg", "sum(arg2)", "--by", "arg0"], &["@[arg0] = sum(arg2);"]);
+}
+
+/// `a || b` beside a target must not become `pid == 42 && a || b`.
+#[test]
+fn conditions_keep_their_meaning_beside_a_target() {
+    let program = program(&["-p", "42", "--where", "ret < 0 || arg0 == 3"]);
+    assert!(program.contains("(ret < 0 || arg0 == 3)"), "{program}");
+}
+
+#[test]
+fn several_targets_are_alternatives() {
+    let program = program(&["-p", "42,43", "-t", "7", "--where", "ret < 0"]);
+    assert!(program.contains("/(pid == 42 || pid == 43 || tid == 7) && ret < 0/"), "{program}");
+}
+
+#[test]
+fn strings_are_quoted() {
+    shows(&["--where", "comm == \"sh\""], &["execname == \"sh\""]);
+}

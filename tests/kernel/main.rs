@@ -1,0 +1,104 @@
+//! The tests that need root and a kernel: the real `spoor` on the real workload, exact numbers.
+//! One file a topic. As PID 1 this is all that a virtual machine runs: it mounts what it needs, tests, prints
+//! `SPOOR-VM-EXIT CODE` and powers off. `SPOOR_FILTER` (also on the kernel's command line) picks tests by name.
+mod aggregations;
+mod compat;
+mod counts;
+mod differential;
+mod errors;
+mod events;
+mod exits;
+mod full_map;
+mod keys;
+mod latency;
+mod loss;
+mod preempt;
+mod sigreturn;
+mod target;
+mod twice_returning;
+mod where_;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, ColorSetting, Completion, Conclusion, Failed, Trial};
+use spoor_tests::skip::Skip;
+use spoor_tests::{Result, sys, vm};
+
+pub type Test = (&'static str, fn() -> Result<()>);
+
+/// Names with their functions: `tests![a, b]`.
+#[macro_export]
+macro_rules! tests {
+    ($($name:ident),+ $(,)?) => {
+        pub const TESTS: &[$crate::Test] = &[$((concat!(module_path!(), "::", stringify!($name)), $name)),+];
+    };
+}
+
+const TOPICS: &[&[Test]] = &[
+    counts::TESTS,
+    twice_returning::TESTS,
+    exits::TESTS,
+    sigreturn::TESTS,
+    compat::TESTS,
+    latency::TESTS,
+    target::TESTS,
+    keys::TESTS,
+    aggregations::TESTS,
+    where_::TESTS,
+    full_map::TESTS,
+    events::TESTS,
+    loss::TESTS,
+    errors::TESTS,
+    preempt::TESTS,
+    differential::TESTS,
+];
+
+extern "C" fn before_main() {
+    vm::early();
+}
+
+/// Called by the C library before Rust's runtime starts.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = before_main;
+
+fn main() -> ExitCode {
+    if vm::is_init() {
+        vm::set_up();
+        let filter = std::env::var("SPOOR_FILTER").ok();
+        let args = ["kernel".to_owned()].into_iter().chain(filter);
+        let mut args = Arguments::from_iter(args);
+        // The console is a terminal to us, but its reader is a program.
+        args.color = Some(ColorSetting::Never);
+        let result = std::panic::catch_unwind(|| run(args));
+        vm::power_off(result.map_or(101, |conclusion| conclusion.has_failed() as u8 * 101));
+    }
+    let mut args = Arguments::from_args();
+    if args.filter.is_none() {
+        args.filter = std::env::var("SPOOR_FILTER").ok();
+    }
+    run(args).exit_code()
+}
+
+/// One test at a time: some fill every CPU, some look at the whole machine.
+fn run(mut args: Arguments) -> Conclusion {
+    args.test_threads.get_or_insert(1);
+    let trials = TOPICS.iter().copied().flatten().map(|(name, test)| trial(name, *test)).collect();
+    libtest_mimic::run(&args, trials)
+}
+
+fn trial(name: &str, test: fn() -> Result<()>) -> Trial {
+    let name = name.trim_start_matches("kernel::").replace("where_::", "where::");
+    Trial::ignorable_test(name, move || {
+        if !sys::is_root() {
+            return Ok(Completion::ignored_with("needs root"));
+        }
+        match test() {
+            Ok(()) => Ok(Completion::Completed),
+            Err(error) => match error.downcast_ref::<Skip>() {
+                Some(skip) => Ok(Completion::ignored_with(&skip.0)),
+                None => Err(Failed::from(format!("{error:#}"))),
+            },
+        }
+    })
+}

@@ -1,0 +1,114 @@
+//! The raw calls of the harness, and all its unsafe code.
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+
+pub use libc::{SIGINT, SIGKILL, SIGTERM};
+
+pub fn is_root() -> bool {
+    // SAFETY: takes nothing.
+    unsafe { libc::geteuid() == 0 }
+}
+
+pub fn kill(pid: u32, signal: i32) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::kill(pid as i32, signal) }.into()).map(drop)
+}
+
+/// Waits until a child has ended, without reaping it; false where it runs on. pidfd_open: 5.3.
+pub fn wait_for_end(pid: u32, at_most: Duration) -> io::Result<bool> {
+    // SAFETY: takes no pointers.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: a descriptor that was just opened and that nobody else has.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry.
+    Ok(check(unsafe { libc::poll(&mut poll, 1, at_most.as_millis() as i32) }.into())? == 1)
+}
+
+/// What the command may not do.
+#[derive(Clone, Copy, Debug)]
+pub enum Lower {
+    /// Another user without any capability.
+    Nobody,
+    /// Root by name: the bounding set is empty, so the new program gets none.
+    RootWithoutCapabilities,
+}
+
+pub const NOBODY: u32 = 65534;
+
+pub fn lower(command: &mut Command, how: Lower) {
+    let drop_all = move || match how {
+        Lower::Nobody => {
+            // SAFETY: the first takes an empty list, the others no pointers; the group goes first, while it still may.
+            check(unsafe { libc::setgroups(0, std::ptr::null()) }.into())?;
+            check(unsafe { libc::setresgid(NOBODY, NOBODY, NOBODY) }.into())?;
+            check(unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) }.into()).map(drop)
+        }
+        Lower::RootWithoutCapabilities => {
+            // The kernel says where its capabilities end (EINVAL).
+            // SAFETY: takes no pointers.
+            for capability in 0..64 {
+                unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+            }
+            Ok(())
+        }
+    };
+    // SAFETY: between fork and exec only system calls.
+    unsafe { command.pre_exec(drop_all) };
+}
+
+/// The ids of the kernel's BPF objects are looked up by number; absent ones are ENOENT.
+pub fn bpf_object_exists(kind: BpfObject, id: u32) -> io::Result<bool> {
+    let command = match kind {
+        BpfObject::Program => 13, // BPF_PROG_GET_FD_BY_ID
+        BpfObject::Map => 14,     // BPF_MAP_GET_FD_BY_ID
+        BpfObject::Link => 30,    // BPF_LINK_GET_FD_BY_ID
+    };
+    let attributes = [id, 0, 0, 0];
+    // SAFETY: as long as said; zeros where we want nothing.
+    match check(unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(&attributes)) }) {
+        Ok(fd) => {
+            // SAFETY: a descriptor that was just opened and that nobody else has.
+            drop(unsafe { OwnedFd::from_raw_fd(fd as i32) });
+            Ok(true)
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BpfObject {
+    Program,
+    Map,
+    Link,
+}
+
+/// A pipe whose reader is gone: writing to it is EPIPE.
+pub fn broken_pipe() -> io::Result<OwnedFd> {
+    let [reader, writer] = pipe()?;
+    drop(reader);
+    Ok(writer)
+}
+
+/// Reading end, writing end; not for children unless they are handed over.
+pub fn pipe() -> io::Result<[OwnedFd; 2]> {
+    let mut fds = [0; 2];
+    // SAFETY: room for two descriptors.
+    check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) }.into())?;
+    // SAFETY: descriptors that were just opened and that nobody else has.
+    Ok(fds.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }))
+}
+
+/// The number that `fs::metadata` says, of the caller's device and file: what a cgroup's id is.
+pub fn inode(path: &std::path::Path) -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(std::fs::metadata(path)?.ino())
+}
+
+pub fn check(ret: i64) -> io::Result<i64> {
+    if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret) }
+}

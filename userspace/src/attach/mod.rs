@@ -1,0 +1,232 @@
+//! From a plan to programs that run: objects, clauses linked in, targets, links. Names the kernel's refusals.
+pub mod btf;
+pub mod budget;
+pub mod features;
+pub mod object;
+pub mod tables;
+pub mod target;
+pub mod verifier;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context, Result};
+use probes_common::loss::LOSS_KINDS;
+
+use crate::program::codegen::{self, Compiled, Shape};
+use crate::program::insn::MapName;
+use crate::program::tree::Clause;
+use crate::providers::{Kernel, Probe, Provider};
+use crate::sys::bpf;
+use btf::{Btf, Found};
+use budget::Limits;
+use features::{Path, Refusal};
+use object::{ClauseMaps, Linked, Maps};
+use tables::Tables;
+use target::Target;
+
+/// One clause to be enabled on one provider.
+pub struct Request<'a> {
+    pub provider: &'static Provider,
+    pub clause: &'a Clause,
+    pub target: &'a Target,
+    pub limits: Limits,
+    /// Tables are exchanged at the end of each interval.
+    pub intervals: bool,
+    pub ring_bytes: u32,
+    /// Print the whole of what the verifier says.
+    pub verifier_log: bool,
+}
+
+/// Loaded programs with their maps. Dropping it detaches everything.
+pub struct Enabled {
+    pub maps: Maps,
+    pub tables: Option<Tables>,
+    pub ring: Option<OwnedFd>,
+    pub shape: Shape,
+    pub path: Path,
+    pub facts: u32,
+    programs: Vec<(Probe, OwnedFd)>,
+    links: Vec<OwnedFd>,
+}
+
+struct ClauseDescriptors<'a> {
+    tables: Option<&'a Tables>,
+    ring: Option<&'a OwnedFd>,
+    constants: Option<&'a OwnedFd>,
+    loss: BorrowedFd<'a>,
+}
+
+impl ClauseMaps for ClauseDescriptors<'_> {
+    fn descriptor(&self, name: MapName) -> Option<BorrowedFd<'_>> {
+        match name {
+            MapName::Table | MapName::Dense | MapName::Other => self.tables?.descriptor(name),
+            MapName::Constants => self.constants.map(AsFd::as_fd),
+            MapName::Loss => Some(self.loss),
+            MapName::Ring => self.ring.map(AsFd::as_fd),
+        }
+    }
+}
+
+/// Loads everything, attaches nothing. Tries the ways that kernels know from the best to the plainest.
+///
+/// Errors: [`Refusal`] where the kernel says no, with what to do about it.
+pub fn enable(request: &Request) -> Result<Enabled> {
+    let provider = request.provider;
+    let facts = provider.facts(request.clause);
+    let probes = (provider.probes)(facts, request.target.follow);
+    let found = look_up(provider, &probes);
+    let mut refusal = None;
+    for path in Path::ALL {
+        match enable_by(path, request, facts, &probes, &found) {
+            Ok(enabled) => return Ok(enabled),
+            Err(error) => match error.downcast::<Refusal>() {
+                // The best way's refusal says the most, unless it was only not to be had.
+                Ok(refused) if refused.is_final() => return Err(refused.into()),
+                Ok(refused) => refusal = Some(refusal.unwrap_or(refused)),
+                Err(other) => return Err(other),
+            },
+        }
+    }
+    Err(refusal.map_or_else(|| anyhow::anyhow!("no way to attach `{}`", provider.name), Into::into))
+}
+
+fn look_up(provider: &Provider, probes: &[Probe]) -> Found {
+    let tracepoints: Vec<&str> = probes.iter().map(|probe| probe.tracepoint).collect();
+    let members: Vec<_> = target::MEMBERS.iter().chain(provider.members).copied().collect();
+    Btf::of_running_kernel().map(|btf| btf.look_up(&tracepoints, &members)).unwrap_or_default()
+}
+
+fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found: &Found) -> Result<Enabled> {
+    let provider = request.provider;
+    if path.typed && probes.iter().any(|probe| !found.tracepoints.contains_key(probe.tracepoint)) {
+        return Err(Refusal::not_here("the kernel has no BTF").into());
+    }
+    let kernel = Kernel { btf: found.clone(), task_direct: path.task_direct, task_pt_regs: path.task_pt_regs };
+    let compiled = compile(request, path, found)?;
+
+    let mut globals = request.target.globals(found);
+    globals.push(("TASK_DIRECT", u32::from(path.task_direct).to_ne_bytes().to_vec()));
+    globals.extend((provider.globals)(&kernel, facts));
+    let mut entries = request.target.map_entries();
+    entries.extend((provider.map_entries)(facts));
+    let linked = Linked::new(provider.object, &globals, &entries).map_err(features::refused)?;
+    request.target.fill(linked.map("TARGETS")?, linked.map("CGROUPS")?)?;
+    for (map, key, value) in (provider.map_contents)(facts) {
+        bpf::map_update(linked.map(map)?, &key, &value).with_context(|| format!("fill map `{map}`"))?;
+    }
+
+    let constants = constants_map(&compiled.constants).context("create the clause's constants")?;
+    let (tables, ring) = match &compiled.shape {
+        Shape::Table { key_bytes, layout, dense } => {
+            let tables = Tables::new(*key_bytes, layout.bytes(), *dense, request, found)?;
+            (Some(tables), None)
+        }
+        Shape::Stream { .. } => (None, Some(ring(request.ring_bytes)?)),
+    };
+    let descriptors = ClauseDescriptors {
+        tables: tables.as_ref(),
+        ring: ring.as_ref(),
+        constants: constants.as_ref(),
+        loss: linked.map("LOSS")?,
+    };
+    let mut programs = Vec::new();
+    for probe in probes {
+        let name = if path.typed { probe.typed } else { probe.raw };
+        let insns = linked.instructions(name, &compiled.code, &descriptors)?;
+        let btf_id = path.typed.then(|| found.tracepoints[probe.tracepoint]);
+        let program =
+            object::load(name, &insns, linked.license(), btf_id, path.is_last_resort() || request.verifier_log)
+                .map_err(|error| Refusal::load(provider, probe, error, request.verifier_log))?;
+        programs.push((*probe, program));
+    }
+    Ok(Enabled { maps: linked.maps, tables, ring, shape: compiled.shape, path, facts, programs, links: Vec::new() })
+}
+
+fn compile(request: &Request, path: Path, found: &Found) -> Result<Compiled> {
+    let provider = request.provider;
+    let task = |member| found.offset("task_struct", member);
+    let machine = codegen::Machine {
+        task_direct: path.task_direct,
+        task_comm: task("comm"),
+        task_real_parent: task("real_parent"),
+        task_tgid: task("tgid"),
+        compare_exchange: features::compare_exchange(),
+        firing_bytes: provider.firing_bytes,
+        firing_texts: provider.firing_texts,
+        intervals: request.intervals,
+    };
+    Ok(codegen::compile(request.clause, &machine)?)
+}
+
+fn constants_map(bytes: &[u8]) -> Result<Option<OwnedFd>> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let map = bpf::map_create(&bpf::MapSpec {
+        name: "constants",
+        map_type: bpf::MAP_TYPE_ARRAY,
+        key_bytes: 4,
+        value_bytes: bytes.len() as u32,
+        max_entries: 1,
+        flags: bpf::F_RDONLY_PROG,
+        inner: None,
+    })?;
+    bpf::map_update(map.as_fd(), &0u32.to_ne_bytes(), bytes)?;
+    bpf::map_freeze(map.as_fd())?;
+    Ok(Some(map))
+}
+
+fn ring(bytes: u32) -> Result<OwnedFd> {
+    bpf::map_create(&bpf::MapSpec {
+        name: "ring",
+        map_type: bpf::MAP_TYPE_RINGBUF,
+        key_bytes: 0,
+        value_bytes: 0,
+        max_entries: bytes,
+        flags: 0,
+        inner: None,
+    })
+    .map_err(|error| features::refused(anyhow::Error::new(error).context("create the ring buffer")))
+}
+
+impl Enabled {
+    /// Attaches all programs, in the provider's order. From here on firings count.
+    pub fn go(&mut self, target: &Target) -> Result<()> {
+        for (probe, program) in &self.programs {
+            let name = std::ffi::CString::new(probe.tracepoint).expect("a tracepoint's name has no NUL");
+            let link = bpf::raw_tracepoint_open((!self.path.typed).then_some(&name), program.as_fd())
+                .with_context(|| format!("attach to tracepoint `{}`", probe.tracepoint))
+                .map_err(features::refused)?;
+            self.links.push(link);
+        }
+        target.add_existing_children(self.maps["TARGETS"].as_fd())
+    }
+
+    /// Detaches all programs and waits until none of them runs any more.
+    pub fn stop(&mut self) {
+        // Entries first: a return whose entry was seen is seen.
+        while let Some(link) = self.links.pop() {
+            drop(link);
+        }
+        crate::sys::process::wait_for_grace_period();
+    }
+
+    /// Firings that programs missed since BPF ran on the CPU already. None: this kernel does not tell.
+    pub fn recursion_misses(&self) -> Option<u64> {
+        let misses = |program: &OwnedFd| bpf::prog_info(program.as_fd()).ok()?.recursion_misses;
+        self.programs.iter().map(|(_, program)| misses(program)).sum()
+    }
+
+    /// Each program with its own account of what it cost.
+    pub fn programs(&self) -> impl Iterator<Item = (&'static str, bpf::ProgramInfo)> + '_ {
+        self.programs
+            .iter()
+            .filter_map(|(probe, program)| Some((probe.tracepoint, bpf::prog_info(program.as_fd()).ok()?)))
+    }
+
+    pub fn loss_map(&self) -> BorrowedFd<'_> {
+        self.maps["LOSS"].as_fd()
+    }
+}
+
+const _: () = assert!(LOSS_KINDS == 16, "the ledger's map and its reader agree");

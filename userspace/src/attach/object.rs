@@ -1,0 +1,118 @@
+//! A provider's object made ready: constants set, maps made, the clause put in its place, programs loaded.
+//! Not aya's loader: it parses the kernel's whole BTF and cannot splice. Its parser and its relocations serve.
+use std::collections::{HashMap, HashSet};
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context, Result, anyhow};
+use aya_obj::Object;
+use aya_obj::generated::bpf_insn;
+
+use crate::program::insn::{Code, Insn, MapName};
+use crate::program::splice;
+use crate::sys::bpf::{self, LoadError, MapSpec, ProgramSpec};
+
+/// Maps by name.
+pub type Maps = HashMap<String, OwnedFd>;
+
+/// A parsed object whose maps exist.
+pub struct Linked {
+    object: Object,
+    pub maps: Maps,
+}
+
+/// The maps that only the clause refers to.
+pub trait ClauseMaps {
+    fn descriptor(&self, name: MapName) -> Option<BorrowedFd<'_>>;
+}
+
+impl Linked {
+    /// `globals`: constants by symbol; one that the object does not have is an error of ours.
+    /// `entries`: sizes that differ from what the object says.
+    pub fn new(object: &[u8], globals: &[(&str, Vec<u8>)], entries: &[(&str, u32)]) -> Result<Linked> {
+        let mut object = Object::parse(object).context("parse the built-in object")?;
+        let globals = globals.iter().map(|(name, bytes)| (*name, (bytes.as_slice(), true))).collect();
+        object.patch_map_data(globals).context("set the object's constants")?;
+        let mut maps = Maps::new();
+        for (name, map) in &object.maps {
+            let max_entries =
+                entries.iter().find(|(n, _)| n == name).map_or(map.max_entries(), |(_, entries)| *entries);
+            let data = map.data();
+            let fd = bpf::map_create(&MapSpec {
+                name,
+                map_type: map.map_type(),
+                key_bytes: map.key_size(),
+                value_bytes: map.value_size(),
+                max_entries,
+                flags: map.map_flags(),
+                inner: None,
+            })
+            .with_context(|| format!("create map `{name}`"))?;
+            // Only sections of constants have contents.
+            if !data.is_empty() {
+                bpf::map_update(fd.as_fd(), &0u32.to_ne_bytes(), data).with_context(|| format!("fill map `{name}`"))?;
+                bpf::map_freeze(fd.as_fd()).with_context(|| format!("freeze map `{name}`"))?;
+            }
+            maps.insert(name.clone(), fd);
+        }
+        let text: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
+        let definitions = object.maps.clone();
+        object
+            .relocate_maps(definitions.iter().map(|(name, map)| (name.as_str(), maps[name].as_raw_fd(), map)), &text)
+            .map_err(|error| anyhow!("relocate maps: {error}"))?;
+        object.relocate_calls(&text).map_err(|error| anyhow!("relocate calls: {error}"))?;
+        Ok(Linked { object, maps })
+    }
+
+    pub fn map(&self, name: &str) -> Result<BorrowedFd<'_>> {
+        self.maps.get(name).map(AsFd::as_fd).ok_or_else(|| anyhow!("the object has no map `{name}`"))
+    }
+
+    /// The finished instructions of one program.
+    pub fn instructions(&self, program: &str, code: &Code, clause_maps: &impl ClauseMaps) -> Result<Vec<Insn>> {
+        let definition =
+            self.object.programs.get(program).ok_or_else(|| anyhow!("the object has no program `{program}`"))?;
+        let function = self
+            .object
+            .functions
+            .get(&definition.function_key())
+            .ok_or_else(|| anyhow!("program `{program}` has no code"))?;
+        let host: Vec<Insn> = function.instructions.iter().map(insn).collect();
+        for (_, name) in &code.maps {
+            if clause_maps.descriptor(*name).is_none() {
+                return Err(anyhow!("the clause refers to {name:?}, which does not exist"));
+            }
+        }
+        splice::splice(&host, code, |name| clause_maps.descriptor(name).map_or(-1, |fd| fd.as_raw_fd()))
+            .map_err(|splice::SpliceError::TooLong| anyhow!("the expression is too long for one BPF program"))
+    }
+
+    pub fn license(&self) -> &CString {
+        &self.object.license
+    }
+}
+
+fn insn(insn: &bpf_insn) -> Insn {
+    Insn { code: insn.code, dst: insn.dst_reg(), src: insn.src_reg(), off: insn.off, imm: insn.imm }
+}
+
+/// Loads a tracepoint program: with the BTF id of the tracepoint's prototype for typed pointers, else raw.
+pub fn load(
+    name: &str,
+    insns: &[Insn],
+    license: &CString,
+    btf_id: Option<u32>,
+    log: bool,
+) -> std::result::Result<OwnedFd, LoadError> {
+    bpf::prog_load(
+        &ProgramSpec {
+            name,
+            program_type: if btf_id.is_some() { bpf::PROG_TYPE_TRACING } else { bpf::PROG_TYPE_RAW_TRACEPOINT },
+            attach_type: if btf_id.is_some() { bpf::ATTACH_TRACE_RAW_TP } else { 0 },
+            attach_btf_id: btf_id.unwrap_or(0),
+            insns,
+            license,
+        },
+        log,
+    )
+}

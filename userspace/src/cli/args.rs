@@ -1,0 +1,173 @@
+//! What was typed. One definition: help, man page and completions come from it.
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Find out on a live Linux box what a process is doing: dtrace-style aggregations, no compiler, no kernel headers.
+#[derive(Debug, Parser)]
+#[command(name = "spoor", version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Print the man page or a shell's completions.
+    #[arg(long, hide = true, value_enum)]
+    pub generate: Option<Generate>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Generate {
+    Man,
+    CompleteBash,
+    CompleteZsh,
+    CompleteFish,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Count and time system calls
+    #[command(after_help = SYSCALLS_EXAMPLES)]
+    Syscalls(Box<Syscalls>),
+    /// Show providers and the fields that --by, --where and --agg can name
+    List {
+        /// Only fields whose name matches this pattern, such as 'arg*'
+        glob: Option<String>,
+    },
+    /// Show what this kernel and these privileges allow, and what will not work
+    Doctor,
+}
+
+const SYSCALLS_EXAMPLES: &str = "Examples:
+  spoor syscalls -p 4242 -d 5s                          calls and errors of one process
+  spoor syscalls -p 4242 -d 5s -L                       with durations
+  spoor syscalls -d 5s --by comm,syscall --top 20       who calls what on this machine
+  spoor syscalls -p 4242 --where 'ret < 0' --by syscall,errno
+  spoor syscalls -p 4242 --where 'syscall == \"read\"' --agg 'quantize(elapsed)'
+  spoor syscalls --events -- ls /tmp                    every call, as strace shows it
+
+Fields, keys and functions: spoor list";
+
+#[derive(Debug, Args)]
+pub struct Syscalls {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub time: TimeArgs,
+    #[command(flatten)]
+    pub clause: ClauseArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Measure durations, too: total, average, p50, p99 and maximum of each row
+    #[arg(short = 'L', long)]
+    pub latency: bool,
+    /// Run COMMAND, trace it from its first instruction, and end when it ends
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Target (without any: the whole machine but spoor)")]
+pub struct TargetArgs {
+    /// A process with all its threads; may be given several times
+    #[arg(short = 'p', long = "pid", value_name = "PID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    pub pids: Vec<u32>,
+    /// One thread; may be given several times
+    #[arg(short = 't', long = "tid", value_name = "TID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    pub tids: Vec<u32>,
+    /// Only threads whose name matches this pattern (*, ?, [a-z])
+    #[arg(long, value_name = "GLOB")]
+    pub comm: Option<String>,
+    /// Only processes in this cgroup (v2) and below it; a folder, or a path under the hierarchy's root
+    #[arg(long = "cgroup", value_name = "PATH")]
+    pub cgroups: Vec<PathBuf>,
+    /// Follow children: those that exist and those born later
+    #[arg(long)]
+    pub follow: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Time")]
+pub struct TimeArgs {
+    /// How long to trace, such as 5s, 500ms or 2m; else until Ctrl-C or until the target ends
+    #[arg(short = 'd', long, value_name = "DURATION", value_parser = super::duration::parse)]
+    pub duration: Option<Duration>,
+    /// Report what happened in each interval of this length
+    #[arg(short = 'i', long, value_name = "DURATION", value_parser = super::duration::parse)]
+    pub interval: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What to record")]
+pub struct ClauseArgs {
+    /// Keys of the aggregation: fields or expressions, separated by commas
+    #[arg(long, value_name = "KEY,...")]
+    pub by: Option<String>,
+    /// Only what this expression is true for
+    #[arg(long = "where", value_name = "EXPR")]
+    pub predicate: Option<String>,
+    /// Aggregating function: count() sum(x) avg(x) min(x) max(x) stddev(x) quantize(x) lquantize(x,low,high,step)
+    /// llquantize(x,factor,lmag,hmag,steps) p50(x) p99(x) percentile(x,99.9); may be given several times
+    #[arg(long = "agg", value_name = "FN")]
+    pub functions: Vec<String>,
+    /// Show every firing as a line instead of aggregating
+    #[arg(long, conflicts_with_all = ["by", "functions", "interval", "top", "sort", "asc", "desc", "max_keys"])]
+    pub events: bool,
+    /// Room for this many keys; what finds the table full is counted under <other>
+    #[arg(long, value_name = "N", value_parser = super::number::count)]
+    pub max_keys: Option<u32>,
+    /// Kernel memory for the tables, such as 16M [default: 64M, 16M on machines below 2G]
+    #[arg(long, value_name = "BYTES", value_parser = super::number::bytes)]
+    pub map_memory: Option<u64>,
+    /// Size of the ring buffer of --events
+    #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = super::number::ring_bytes)]
+    pub ring: u32,
+    /// Print the clause as a dtrace one-liner and exit
+    #[arg(long)]
+    pub show_program: bool,
+    /// If the kernel's verifier refuses a program, print all that it says
+    #[arg(long)]
+    pub verifier_log: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Keep the N largest rows; 0 keeps all
+    #[arg(long, value_name = "N")]
+    pub top: Option<usize>,
+    /// Order of rows
+    #[arg(long, value_enum, default_value_t = SortArg::Value)]
+    pub sort: SortArg,
+    /// Smallest first (default with --agg, as dtrace)
+    #[arg(long, conflicts_with = "desc")]
+    pub asc: bool,
+    /// Largest first (default of tables, as strace -c)
+    #[arg(long)]
+    pub desc: bool,
+    /// Format of the report [default: by the ending of -o, else text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<FormatArg>,
+    /// Write the report to this file
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Exit with status 3 if anything was lost
+    #[arg(long)]
+    pub strict: bool,
+    /// Say nothing on stderr but errors
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SortArg {
+    Value,
+    Key,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    Text,
+    Json,
+    Csv,
+}

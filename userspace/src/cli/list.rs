@@ -1,0 +1,55 @@
+//! `spoor list`: what can be named, from the providers' own tables.
+use std::fmt::Write;
+
+use anyhow::Result;
+
+use super::UsageError;
+use crate::program::field::{COMMON, Field, Kind, Unit};
+use crate::program::glob::Glob;
+use crate::program::tree::Type;
+use crate::providers::PROVIDERS;
+
+/// Providers with the kernel path that they take here, then fields with types and units.
+pub fn list(pattern: Option<&str>) -> Result<String> {
+    let glob = Glob::parse(pattern.unwrap_or("*").as_bytes())
+        .map_err(|error| UsageError::new(&format!("`{}`: {error}", pattern.unwrap_or("*")), "'arg*'"))?;
+    let mut out = String::new();
+    for provider in PROVIDERS {
+        let fields: Vec<&Field> = provider.fields.iter().filter(|field| glob.matches(field.name.as_bytes())).collect();
+        if pattern.is_none() {
+            let path = super::doctor::path_of(provider);
+            let _ = writeln!(
+                out,
+                "{}  {} (here by {path}; kernel {})",
+                provider.name, provider.doc, provider.minimum_kernel
+            );
+        }
+        push_fields(&mut out, &fields);
+    }
+    let common: Vec<&Field> = COMMON.iter().filter(|field| glob.matches(field.name.as_bytes())).collect();
+    if !common.is_empty() && pattern.is_none() {
+        let _ = writeln!(out, "every provider");
+    }
+    push_fields(&mut out, &common);
+    if out.is_empty() {
+        return Err(UsageError::new("no field has such a name", "spoor list").into());
+    }
+    Ok(out)
+}
+
+fn push_fields(out: &mut String, fields: &[&Field]) {
+    for field in fields {
+        let ty = match field.kind {
+            Kind::Number(Type::Signed) => "i64",
+            Kind::Number(Type::Unsigned) => "u64",
+            Kind::Enumeration(_) => "name",
+            Kind::Text => "string",
+        };
+        let unit = match field.unit {
+            Unit::None => "",
+            Unit::Ns => "ns",
+            Unit::Bytes => "bytes",
+        };
+        let _ = writeln!(out, "  {:<10} {ty:<6} {unit:<5}  {}", field.name, field.doc);
+    }
+}

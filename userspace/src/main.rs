@@ -1,0 +1,88 @@
+//! The command `spoor`: typed words in, exit status out. Everything else is in the library.
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser};
+
+use spoor::attach::features::Refusal;
+use spoor::cli::args::{Cli, Command, Generate};
+use spoor::cli::{UsageError, doctor, list, plan};
+use spoor::error::Advice;
+use spoor::session;
+
+const TRACED: u8 = 0;
+const NOT_TRACED: u8 = 1;
+const USAGE: u8 = 2;
+const LOST: u8 = 3;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    ExitCode::from(match run(cli) {
+        Ok(status) => status,
+        Err(error) => complain(&error),
+    })
+}
+
+fn run(cli: Cli) -> Result<u8> {
+    if let Some(generate) = cli.generate {
+        return print(&generated(generate)?);
+    }
+    match cli.command {
+        Some(Command::Syscalls(args)) => {
+            let plan = plan::syscalls(*args)?;
+            if plan.show_program {
+                return print(format!("{}\n", session::show_program(&plan)).as_bytes());
+            }
+            let strict = plan.strict;
+            let outcome = session::run(plan)?;
+            Ok(if strict && outcome.lost { LOST } else { TRACED })
+        }
+        Some(Command::List { glob }) => print(list::list(glob.as_deref())?.as_bytes()),
+        Some(Command::Doctor) => print(doctor::examine().as_bytes()),
+        None => {
+            eprint!("{}", Cli::command().render_help());
+            Ok(USAGE)
+        }
+    }
+}
+
+/// Text for people or files; whoever stops reading has had enough.
+fn print(bytes: &[u8]) -> Result<u8> {
+    match io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(TRACED),
+    }
+}
+
+fn generated(what: Generate) -> Result<Vec<u8>> {
+    use clap_complete::Shell;
+    let mut command = Cli::command();
+    let mut bytes = Vec::new();
+    let shell = match what {
+        Generate::Man => {
+            clap_mangen::Man::new(command).render(&mut bytes)?;
+            return Ok(bytes);
+        }
+        Generate::CompleteBash => Shell::Bash,
+        Generate::CompleteZsh => Shell::Zsh,
+        Generate::CompleteFish => Shell::Fish,
+    };
+    clap_complete::generate(shell, &mut command, "spoor", &mut bytes);
+    Ok(bytes)
+}
+
+/// One line what and why, one line what to do.
+fn complain(error: &anyhow::Error) -> u8 {
+    let mut stderr = io::stderr();
+    let _ = writeln!(stderr, "error: {error:#}");
+    let usage = error.downcast_ref::<UsageError>();
+    let advice = usage
+        .and_then(UsageError::advice)
+        .or_else(|| error.downcast_ref::<Refusal>().and_then(Refusal::advice))
+        .or_else(|| error.downcast_ref::<Advice>().map(Advice::advice));
+    if let Some(advice) = advice {
+        let _ = writeln!(stderr, "try:   {advice}");
+    }
+    if usage.is_some() { USAGE } else { NOT_TRACED }
+}

@@ -1,0 +1,166 @@
+//! The ledger in words: counters in, lines for the report out.
+use probes_common::loss::LossKind;
+
+use crate::render::report::{Loss, LossLine};
+use crate::snapshot::loss::Counters;
+
+/// What the sentences are about.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// Rows that the table has room for.
+    pub max_keys: u32,
+    pub ring_bytes: u32,
+    /// Firings that programs missed since BPF ran on the CPU already; None where the kernel does not tell.
+    pub recursion_misses: Option<u64>,
+    pub in_flight: Vec<String>,
+    pub out_of_order: u64,
+    /// Texts of records that the process's memory did not give.
+    pub texts_unreadable: u64,
+}
+
+type Sentence = (LossKind, &'static str, bool, &'static str, &'static str);
+
+/// Kind, name in JSON, whether something is lost, what happened, what to do. `{keys}` and `{ring}` are filled in.
+const SENTENCES: [Sentence; 12] = [
+    (
+        LossKind::TableFull,
+        "table_full",
+        true,
+        "firings counted under `<other>`: the table is full at {keys} keys",
+        "--max-keys with a larger number (and --map-memory), or fewer keys in --by",
+    ),
+    (
+        LossKind::UpdateFailed,
+        "update_failed",
+        true,
+        "firings counted under `<other>`: the kernel refused to insert their key",
+        "fewer keys in --by, or a larger --map-memory",
+    ),
+    (
+        LossKind::Contended,
+        "contended",
+        true,
+        "firings missing from min or max: other CPUs changed it four times in between",
+        "a key that keeps CPUs apart, such as cpu or tid",
+    ),
+    (
+        LossKind::DivideByZero,
+        "divide_by_zero",
+        true,
+        "firings in no aggregation: the expression divided by zero",
+        "exclude them: --where 'DIVISOR != 0'",
+    ),
+    (
+        LossKind::RingFull,
+        "ring_full",
+        true,
+        "events not shown: the ring buffer of {ring} bytes was full",
+        "a narrower --where, an aggregation instead of --events, or a larger --ring",
+    ),
+    (LossKind::TextUnreadable, "path_unreadable", false, "paths of exec that could not be read", ""),
+    (
+        LossKind::StartFull,
+        "start_full",
+        true,
+        "calls not counted: no room to note when they began",
+        "fewer threads: a narrower target",
+    ),
+    (
+        LossKind::BeganBefore,
+        "began_before",
+        false,
+        "calls began before tracing did: their duration is not known and they are in no row",
+        "",
+    ),
+    (LossKind::StartOverwritten, "start_overwritten", true, "calls never seen to return", ""),
+    (
+        LossKind::NeverReturned,
+        "never_returned",
+        false,
+        "calls ended with their thread inside a call that never returned",
+        "",
+    ),
+    (
+        LossKind::FollowFull,
+        "follow_full",
+        true,
+        "children not followed: more than 16384 processes and threads are traced",
+        "a narrower target, or --cgroup instead of --follow",
+    ),
+    (LossKind::PathFull, "path_full", false, "paths of exec that found no room", ""),
+];
+
+/// Lines for everything that is not zero.
+pub fn ledger(counters: &Counters, context: &Context) -> Loss {
+    let mut kinds: Vec<LossLine> = SENTENCES
+        .iter()
+        .filter(|(kind, ..)| counters.of(*kind) > 0)
+        .map(|(kind, name, lost, what, advice)| LossLine {
+            name,
+            count: Some(counters.of(*kind)),
+            lost: *lost,
+            what: fill(what, context),
+            advice: (!advice.is_empty()).then(|| (*advice).to_owned()),
+        })
+        .collect();
+    if context.recursion_misses != Some(0) {
+        kinds.push(LossLine {
+            name: "missed",
+            count: context.recursion_misses,
+            lost: true,
+            what: "firings missed: another BPF program ran on the CPU".to_owned(),
+            advice: context.recursion_misses.is_none().then(|| "a kernel from 5.12 on counts them".to_owned()),
+        });
+    }
+    if context.texts_unreadable > 0 {
+        kinds.push(note(
+            "texts_unreadable",
+            context.texts_unreadable,
+            "texts shown as addresses: the process's memory could not be read".to_owned(),
+        ));
+    }
+    if context.out_of_order > 0 {
+        kinds.push(note("out_of_order", context.out_of_order, "events shown later than their time".to_owned()));
+    }
+    if !context.in_flight.is_empty() {
+        const SHOWN: usize = 5;
+        let mut calls = context.in_flight[..context.in_flight.len().min(SHOWN)].join(", ");
+        if context.in_flight.len() > SHOWN {
+            calls.push_str(", ...");
+        }
+        kinds.push(note(
+            "in_flight",
+            context.in_flight.len() as u64,
+            format!("calls still in flight at the end: {calls}"),
+        ));
+    }
+    Loss { kinds }
+}
+
+fn note(name: &'static str, count: u64, what: String) -> LossLine {
+    LossLine { name, count: Some(count), lost: false, what, advice: None }
+}
+
+fn fill(what: &str, context: &Context) -> String {
+    what.replace("{keys}", &context.max_keys.to_string()).replace("{ring}", &context.ring_bytes.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_sentence_once() {
+        for (i, (kind, name, ..)) in SENTENCES.iter().enumerate() {
+            assert_eq!(*kind as usize, i, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_tell_is_unknown_not_zero() {
+        let loss = ledger(&Counters::default(), &Context { recursion_misses: None, ..Context::default() });
+        assert_eq!((loss.kinds[0].name, loss.kinds[0].count), ("missed", None));
+        let loss = ledger(&Counters::default(), &Context { recursion_misses: Some(0), ..Context::default() });
+        assert!(loss.kinds.is_empty());
+    }
+}

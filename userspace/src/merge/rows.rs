@@ -1,0 +1,184 @@
+//! Copies of a row into one: the merge law, f(f(x0) U f(x1)) = f(x0 U x1), in any order of CPUs.
+use std::collections::HashMap;
+
+use crate::program::layout::{Cell, Layout};
+
+/// Rows merged over CPUs, still in the kernel's words.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
+    pub key_words: usize,
+    pub row_words: usize,
+    keys: Vec<u64>,
+    values: Vec<u64>,
+}
+
+/// How two copies of a word become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Law {
+    Add,
+    Max,
+}
+
+/// Merges copies of rows of one layout.
+pub struct Merge {
+    laws: Vec<Law>,
+    rows: Rows,
+    /// Words of each key that are text, whose bytes behind the NUL mean nothing.
+    texts: Vec<usize>,
+    by_key: HashMap<Vec<u64>, usize>,
+    scratch: Vec<u64>,
+}
+
+impl Merge {
+    /// `texts`: the first word of each 16-byte string in a key.
+    pub fn new(layout: &Layout, key_words: usize, texts: Vec<usize>) -> Merge {
+        let laws = layout.cells.iter().flat_map(|(cell, _)| vec![law(cell); cell.words()]).collect();
+        let rows = Rows { key_words, row_words: layout.words, ..Rows::default() };
+        Merge { laws, rows, texts, by_key: HashMap::new(), scratch: vec![0; layout.words] }
+    }
+
+    /// Adds a row: one copy for each CPU, one after the other. A row without a firing is none.
+    pub fn add(&mut self, key: &[u64], copies: &[u64]) {
+        self.scratch.fill(0);
+        for copy in copies.chunks_exact(self.laws.len()) {
+            apply(&self.laws, &mut self.scratch, copy);
+        }
+        if self.scratch[0] == 0 {
+            return;
+        }
+        if self.texts.is_empty() {
+            self.rows.keys.extend_from_slice(key);
+            self.rows.values.extend_from_slice(&self.scratch);
+            return;
+        }
+        let mut key = key.to_vec();
+        for at in &self.texts {
+            cut_at_nul(&mut key[*at..*at + 2]);
+        }
+        let words = self.laws.len();
+        match self.by_key.get(&key) {
+            Some(row) => apply(&self.laws, &mut self.rows.values[row * words..(row + 1) * words], &self.scratch),
+            None => {
+                self.rows.keys.extend_from_slice(&key);
+                self.rows.values.extend_from_slice(&self.scratch);
+                self.by_key.insert(key, self.rows.len() - 1);
+            }
+        }
+    }
+
+    pub fn finish(self) -> Rows {
+        self.rows
+    }
+}
+
+impl Rows {
+    pub fn len(&self) -> usize {
+        self.values.len() / self.row_words.max(1)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&[u64], &[u64])> {
+        self.keys.chunks_exact(self.key_words).zip(self.values.chunks_exact(self.row_words))
+    }
+
+    /// Firings in all rows.
+    pub fn firings(&self) -> u64 {
+        self.iter().map(|(_, row)| row[0]).sum()
+    }
+}
+
+fn law(cell: &Cell) -> Law {
+    match cell {
+        Cell::Max(_) | Cell::Min(_) => Law::Max,
+        _ => Law::Add,
+    }
+}
+
+fn apply(laws: &[Law], into: &mut [u64], from: &[u64]) {
+    for ((law, into), from) in laws.iter().zip(into).zip(from) {
+        *into = match law {
+            Law::Add => into.wrapping_add(*from),
+            Law::Max => (*into).max(*from),
+        };
+    }
+}
+
+/// Clears what lies behind the NUL of a 16-byte string.
+fn cut_at_nul(words: &mut [u64]) {
+    let mut ended = false;
+    for word in words {
+        if ended {
+            *word = 0;
+            continue;
+        }
+        let bytes = word.to_ne_bytes();
+        if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
+            let mut kept = [0; 8];
+            kept[..end].copy_from_slice(&bytes[..end]);
+            *word = u64::from_ne_bytes(kept);
+            ended = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::field::Unit;
+    use crate::program::tree::{Column, Expr, Function, Node, Type};
+    use proptest::prelude::*;
+
+    fn layout() -> Layout {
+        let arg = Expr { node: Node::Const(1 << 40), ty: Type::Signed };
+        let functions = [Function::Count, Function::Sum(arg.clone()), Function::Min(arg.clone()), Function::Max(arg)];
+        let columns: Vec<Column> =
+            functions.into_iter().map(|function| Column { name: String::new(), unit: Unit::None, function }).collect();
+        Layout::of(&columns)
+    }
+
+    #[test]
+    fn names_that_differ_behind_the_nul_are_one_row() {
+        let layout = layout();
+        let mut merge = Merge::new(&layout, 2, vec![0]);
+        let row = vec![1; layout.words];
+        merge.add(&[u64::from_ne_bytes(*b"sh\0xxxxx"), 77], &row);
+        merge.add(&[u64::from_ne_bytes(*b"sh\0\0\0\0\0\0"), 0], &row);
+        let rows = merge.finish();
+        assert_eq!((rows.len(), rows.firings()), (1, 2));
+    }
+
+    #[test]
+    fn row_without_a_firing_is_none() {
+        let layout = layout();
+        let mut merge = Merge::new(&layout, 1, Vec::new());
+        merge.add(&[3], &vec![0; layout.words * 2]);
+        assert!(merge.finish().is_empty());
+    }
+
+    proptest! {
+        /// Copies in any order, and merged in two steps or one, come to the same row.
+        #[test]
+        fn merge_gives_the_same_answer_in_any_cpu_order(
+            copies in proptest::collection::vec(proptest::collection::vec(1u64.., 5), 1..6),
+            rotate in 0usize..6,
+        ) {
+            let layout = layout();
+            prop_assume!(layout.words == 5);
+            let merged = |copies: &[Vec<u64>]| {
+                let mut merge = Merge::new(&layout, 1, Vec::new());
+                merge.add(&[0], &copies.concat());
+                merge.finish().values
+            };
+            let mut rotated = copies.clone();
+            rotated.rotate_left(rotate % copies.len());
+            prop_assert_eq!(merged(&copies), merged(&rotated));
+            let (first, second) = copies.split_at(copies.len() / 2);
+            if !first.is_empty() && merged(first)[..1] != [0] && merged(second)[..1] != [0] {
+                prop_assert_eq!(merged(&[merged(first), merged(second)]), merged(&copies));
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Keys and the row that they lead to: look up, insert where it is new, count under `<other>` where there is no room.
+use super::{Generator, Result, Shape, Slot};
+use crate::program::insn::{Alu, Helper, Jump, Label, MapName, R0, R1, R2, R3, R4, R7, R9, Size};
+use crate::program::layout::Layout;
+use crate::program::tree::{Column, Expr, Key, Node};
+use probes_common::loss::LossKind;
+
+const BPF_NOEXIST: i32 = 1;
+const E2BIG: i32 = 7;
+const EEXIST: i32 = 17;
+
+impl Generator {
+    pub(super) fn aggregate(&mut self, keys: &[Key], columns: &[Column]) -> Result<Shape> {
+        let layout = Layout::of(columns);
+        // Arguments first: a fault in one must find nothing done.
+        let mut args: Vec<(Expr, Slot)> = Vec::new();
+        for (cell, _) in &layout.cells {
+            if let Some(arg) = cell.arg()
+                && !is_plain(arg)
+                && !args.iter().any(|(known, _)| known == arg)
+            {
+                self.gather(arg)?;
+                let value = self.eval(arg)?;
+                let slot = self.slot(8)?;
+                self.asm.store(Size::B8, R7, slot, value);
+                args.push((arg.clone(), slot));
+            } else if let Some(arg) = cell.arg() {
+                self.gather(arg)?;
+            }
+        }
+        let key_bytes = keys.iter().map(|key| key.words() * 8).sum::<usize>();
+        let key = self.slot(key_bytes.max(8))?;
+        let mut at = key;
+        for k in keys {
+            self.write_key(k, at)?;
+            at += (k.words() * 8) as Slot;
+        }
+        let dense = match keys {
+            [] => Some(1),
+            [one] => one.field().map(|field| field.domain).filter(|domain| *domain > 0),
+            _ => None,
+        };
+        let found = self.asm.label();
+        if keys.is_empty() {
+            self.asm.store_imm(Size::B8, R7, key, 0);
+        }
+        if let Some(domain) = dense {
+            self.find_dense(key, domain, found)?;
+        }
+        if !keys.is_empty() {
+            self.find_or_insert(key, layout.bytes(), found)?;
+        }
+        self.find_other(found)?;
+        self.asm.goto(self.end);
+        self.asm.bind(found);
+        self.asm.mov(R9, R0);
+        for (cell, word) in &layout.cells {
+            self.update(cell, *word, &args)?;
+        }
+        Ok(Shape::Table { key_bytes: if keys.is_empty() { 8 } else { key_bytes }, layout, dense })
+    }
+
+    fn write_key(&mut self, key: &Key, at: Slot) -> Result<()> {
+        match key {
+            Key::Number { expr, .. } => {
+                self.gather(expr)?;
+                let value = self.eval(expr)?;
+                self.asm.store(Size::B8, R7, at, value);
+            }
+            Key::Text { field } => {
+                self.gather_field(field)?;
+                let (base, offset) = self.text_place(field);
+                for half in [0, 8] {
+                    self.asm.load(Size::B8, R1, base, offset + half);
+                    self.asm.store(Size::B8, R7, at + half, R1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The row by index, for keys below `domain`; goes on for others.
+    fn find_dense(&mut self, key: Slot, domain: u32, found: Label) -> Result<()> {
+        let not_dense = self.asm.label();
+        self.asm.load(Size::B8, R1, R7, key);
+        self.asm.jump_imm(Jump::Ge, R1, domain as i32, not_dense);
+        // The low half of the key is the index.
+        self.lookup(MapName::Dense, key)?;
+        self.asm.jump_imm(Jump::Ne, R0, 0, found);
+        self.asm.bind(not_dense);
+        Ok(())
+    }
+
+    /// Falls through where there is no room for a new row.
+    fn find_or_insert(&mut self, key: Slot, row_bytes: usize, found: Label) -> Result<()> {
+        self.lookup(MapName::Table, key)?;
+        self.asm.jump_imm(Jump::Ne, R0, 0, found);
+        let zeros = self.constant_bytes(&vec![0; row_bytes]);
+        self.load_map(MapName::Table)?;
+        self.asm.mov(R2, R7);
+        self.asm.alu_imm(Alu::Add, R2, key.into());
+        self.asm.map_value(R3, MapName::Constants, zeros);
+        self.asm.alu_imm(Alu::Mov, R4, BPF_NOEXIST);
+        self.asm.call(Helper::MapUpdate);
+        let outcome = self.slot(8)?;
+        self.asm.store(Size::B8, R7, outcome, R0);
+        // Somebody else may have inserted it in between, which is as good.
+        self.lookup(MapName::Table, key)?;
+        self.asm.jump_imm(Jump::Ne, R0, 0, found);
+        let (full, counted) = (self.asm.label(), self.asm.label());
+        self.asm.load(Size::B8, R1, R7, outcome);
+        self.asm.jump_imm(Jump::Eq, R1, -E2BIG, full);
+        self.asm.jump_imm(Jump::Eq, R1, -EEXIST, full);
+        self.count_loss(LossKind::UpdateFailed)?;
+        self.asm.goto(counted);
+        self.asm.bind(full);
+        self.count_loss(LossKind::TableFull)?;
+        self.asm.bind(counted);
+        self.frame_used -= 8;
+        Ok(())
+    }
+
+    fn find_other(&mut self, found: Label) -> Result<()> {
+        let zero = self.slot(8)?;
+        self.asm.store_imm(Size::B8, R7, zero, 0);
+        self.lookup(MapName::Other, zero)?;
+        self.frame_used -= 8;
+        self.asm.jump_imm(Jump::Ne, R0, 0, found);
+        Ok(())
+    }
+}
+
+/// Loaded again wherever it is needed; anything else is evaluated once.
+pub(super) fn is_plain(arg: &Expr) -> bool {
+    matches!(arg.node, Node::Field(_) | Node::Const(_))
+}

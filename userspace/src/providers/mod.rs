@@ -1,0 +1,98 @@
+//! The table of providers: what each can tell, and what it needs from the kernel. No provider is named anywhere else.
+pub mod syscall;
+
+use crate::attach::btf::Found;
+use crate::program::field::{COMMON, Field};
+use crate::program::tree::Clause;
+use crate::stream::record::Record;
+
+/// A constant of an object: symbol, bytes.
+pub type Constant = (&'static str, Vec<u8>);
+
+/// An element that a map holds from the start: map, key, value.
+pub type Content = (&'static str, Vec<u8>, Vec<u8>);
+
+/// One source of facts: a row of [`PROVIDERS`].
+pub struct Provider {
+    pub name: &'static str,
+    /// One line for `spoor list`.
+    pub doc: &'static str,
+    /// The built object of probes-ebpf/src/bin.
+    pub object: &'static [u8],
+    pub fields: &'static [Field],
+    /// Size of its firing, and where the firing's texts begin.
+    pub firing_bytes: u16,
+    pub firing_texts: Option<u16>,
+    /// The oldest kernel that it runs on, and why not an older one.
+    pub minimum_kernel: &'static str,
+    /// What dtrace calls its probe.
+    pub dtrace_probe: &'static str,
+    /// Names of its fields that dtrace has others for.
+    pub dtrace_names: &'static [(&'static str, &'static str)],
+    /// Facts that a streamed record needs.
+    pub stream_facts: u32,
+    /// Columns of its own table, without and with durations.
+    pub default_columns: fn(latency: bool) -> Vec<(&'static str, &'static str, &'static str)>,
+    pub default_key: &'static str,
+    /// Programs to attach for these facts.
+    pub probes: fn(facts: u32, following: bool) -> Vec<Probe>,
+    /// Struct members that its globals are made of.
+    pub members: &'static [(&'static str, &'static str)],
+    /// Constants of its object.
+    pub globals: fn(&Kernel, facts: u32) -> Vec<Constant>,
+    /// Maps whose size depends on the facts.
+    pub map_entries: fn(facts: u32) -> Vec<(&'static str, u32)>,
+    /// What its maps hold from the start: map, key, value.
+    pub map_contents: fn(facts: u32) -> Vec<Content>,
+    /// What has begun and not ended.
+    pub in_flight: Option<InFlight>,
+    /// A streamed record as a line, and as a line of JSON; how many of its texts could not be read.
+    pub event_text: fn(&Record, &mut Vec<u8>) -> usize,
+    pub event_json: fn(&Record, &mut Vec<u8>) -> usize,
+}
+
+/// A tracepoint with the two programs that can be attached to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Probe {
+    pub tracepoint: &'static str,
+    /// For typed pointers (tp_btf).
+    pub typed: &'static str,
+    /// For raw arguments (raw_tp).
+    pub raw: &'static str,
+}
+
+/// A map of what has begun and not ended: keys are 4-byte thread ids, values begin with a monotonic time (0: nothing).
+#[derive(Debug, Clone, Copy)]
+pub struct InFlight {
+    pub map: &'static str,
+    /// Gathered only with these facts.
+    pub facts: u32,
+    pub value_words: usize,
+    /// What a value is about, from its words.
+    pub describe: fn(&[u64]) -> String,
+}
+
+/// What the globals of a provider are computed from.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    pub btf: Found,
+    /// Tasks can be read directly (5.11), and bpf_task_pt_regs exists (5.15).
+    pub task_direct: bool,
+    pub task_pt_regs: bool,
+}
+
+pub static PROVIDERS: [&Provider; 1] = [&syscall::PROVIDER];
+
+impl Provider {
+    pub fn scope(&self) -> Vec<&'static Field> {
+        self.fields.iter().chain(&COMMON).collect()
+    }
+
+    /// What has to be gathered for the clause.
+    pub fn facts(&self, clause: &Clause) -> u32 {
+        let mut facts =
+            if matches!(clause.action, crate::program::tree::Action::Stream) { self.stream_facts } else { 0 };
+        crate::program::fields_of(clause, &mut |field| facts |= field.facts);
+        facts
+    }
+}

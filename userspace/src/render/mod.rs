@@ -1,0 +1,99 @@
+//! Report in, bytes out: tables, dtrace's blocks, JSON, CSV. Looks nothing up, reads no clock.
+pub mod escape;
+pub mod report;
+pub mod strace;
+
+mod bar;
+mod csv;
+mod dtrace;
+mod footer;
+mod json;
+mod llquantize;
+mod lquantize;
+mod page;
+mod quantize;
+mod table;
+mod text;
+mod units;
+
+use std::io::{self, Write};
+
+use self::page::Page;
+use self::report::{Layout, Report};
+use crate::program::field::Unit;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A table or dtrace's blocks, with the loss under it.
+    Text,
+    /// One object a line.
+    Json,
+    /// Data only: what [`afterword`] says belongs on stderr.
+    Csv,
+}
+
+/// What one report has to know of those before it in the same output.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Reports come at intervals and say when: a line above each table, a column `elapsed_ns` in CSV.
+    pub intervals: bool,
+    has_output: bool,
+    /// Time that the reports so far cover together: since the start.
+    elapsed_ns: u64,
+}
+
+impl State {
+    pub fn new(intervals: bool) -> State {
+        State { intervals, ..State::default() }
+    }
+}
+
+/// Writes a report; does not flush.
+pub fn render(report: &Report, format: Format, out: &mut dyn Write, state: &mut State) -> io::Result<()> {
+    if format == Format::Json {
+        return json::write(report, out);
+    }
+    state.elapsed_ns = state.elapsed_ns.saturating_add(report.elapsed_ns);
+    let mut page = Page::new(out);
+    if format == Format::Csv {
+        if !state.has_output {
+            csv::push_header(&mut page.text, report, state.intervals);
+        }
+        csv::push_rows(&mut page, report, state.intervals.then_some(state.elapsed_ns))?;
+    } else {
+        push_text(&mut page, report, state)?;
+    }
+    state.has_output = true;
+    page.write()
+}
+
+/// The lines under the data, which CSV has no place for: rows left out, losses, notes. Empty where there are none.
+pub fn afterword(report: &Report) -> String {
+    let mut text = String::new();
+    footer::push(&mut text, report);
+    text
+}
+
+fn push_text(page: &mut Page<'_>, report: &Report, state: &State) -> io::Result<()> {
+    let has_histogram = report.values.iter().any(|value| value.histogram);
+    let is_table = report.layout == Layout::Table && !has_histogram;
+    if state.intervals && is_table {
+        page.text.push_str(if state.has_output { "\nelapsed " } else { "elapsed " });
+        units::push_scaled(&mut page.text, state.elapsed_ns.into(), Unit::Ns);
+        page.text.push('\n');
+    }
+    if report.is_empty() {
+        page.text.push_str("no events matched\n");
+    } else if is_table {
+        table::push(page, report)?;
+    } else {
+        dtrace::push(page, report)?;
+    }
+    let afterword = afterword(report);
+    // A histogram's block already ends in a blank line.
+    if !afterword.is_empty() && !report.is_empty() && !report.values.last().is_some_and(|value| value.histogram) {
+        page.text.push('\n');
+    }
+    page.text.push_str(&afterword);
+    Ok(())
+}

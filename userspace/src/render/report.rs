@@ -1,0 +1,88 @@
+//! What is printed: rows that are merged, named and in order, with the loss that belongs to them.
+use crate::merge::value::{Aggregation, Value};
+use crate::program::field::Unit;
+
+/// Everything that one report says; the renderers take it and nothing else.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The command's name, such as `syscalls`.
+    pub command: String,
+    /// Who was traced, for JSON: `{"pids":[42]}`, `{"all":true}`...
+    pub target: serde_json::Value,
+    pub started_unix_ns: u64,
+    pub elapsed_ns: u64,
+    pub keys: Vec<KeyColumn>,
+    pub values: Vec<ValueColumn>,
+    /// Rows in the order in which they are printed, `--top` applied.
+    pub aggregation: Aggregation,
+    /// Records that were streamed instead of aggregated.
+    pub events: Option<u64>,
+    /// Rows that `--top` left out.
+    pub rows_left_out: u64,
+    /// What the value columns add up to over all rows, as `merge::order::arrange` returns it; empty: no total line.
+    pub totals: Vec<Option<Value>>,
+    pub layout: Layout,
+    pub loss: Loss,
+    /// Sentences for people under the table: what to do next, what could not be seen.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct KeyColumn {
+    pub name: String,
+    pub unit: Unit,
+    /// Size in bytes that dtrace would print it with: 4 for pid, tid, cpu, uid, gid; 8 for others; strings have none.
+    pub bytes: u8,
+}
+
+#[derive(Debug, Clone)]
+pub struct ValueColumn {
+    /// The name in a table's header: `calls`, `p99`, `sum(ret)`.
+    pub title: String,
+    /// The name in JSON and CSV, unit included: `count`, `p99_ns`.
+    pub name: String,
+    pub unit: Unit,
+    /// quantize, lquantize and llquantize: it decides CSV's columns, also where there is no row.
+    pub histogram: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// A table for people, with a header and scaled units.
+    Table,
+    /// dtrace's blocks, byte for byte.
+    Dtrace,
+}
+
+/// The loss ledger of the time that the report covers.
+#[derive(Debug, Clone, Default)]
+pub struct Loss {
+    pub kinds: Vec<LossLine>,
+}
+
+#[derive(Debug, Clone)]
+pub struct LossLine {
+    /// The name in JSON: `ring_full`.
+    pub name: &'static str,
+    /// None where this kernel cannot tell.
+    pub count: Option<u64>,
+    /// True where events or their detail were lost; false where it is only worth knowing (calls still in flight).
+    pub lost: bool,
+    /// What happened, without the number: "calls counted under `<other>`: the table is full at 10240 keys".
+    pub what: String,
+    /// What to do about it, where there is something.
+    pub advice: Option<String>,
+}
+
+impl Report {
+    pub fn is_empty(&self) -> bool {
+        self.aggregation.rows.is_empty() && self.aggregation.other.is_none()
+    }
+}
+
+impl Loss {
+    /// Everything that was lost and could be counted.
+    pub fn total(&self) -> u64 {
+        self.kinds.iter().filter(|line| line.lost).filter_map(|line| line.count).sum()
+    }
+}

@@ -1,0 +1,43 @@
+//! Rows of calls on clocks and timers, and of message queues and semaphores.
+use crate::render::strace::names as n;
+use crate::render::strace::row::Arg::*;
+use crate::render::strace::row::{Row, row};
+
+pub static ROWS: &[Row] = &[
+    row("nanosleep", &[Timespec, Ptr]),
+    row("clock_nanosleep", &[Value(&n::CLOCK), Bits(&n::TIMER), Timespec, Ptr]),
+    row("clock_nanosleep_time64", &[Value(&n::CLOCK), Bits(&n::TIMER), Ptr, Ptr]),
+    row("clock_gettime", &[Value(&n::CLOCK), Ptr]),
+    row("clock_gettime64", &[Value(&n::CLOCK), Ptr]),
+    row("clock_getres", &[Value(&n::CLOCK), Ptr]),
+    row("clock_settime", &[Value(&n::CLOCK), Timespec]),
+    row("clock_adjtime", &[Value(&n::CLOCK), Ptr]),
+    row("gettimeofday", &[Ptr, Ptr]),
+    row("settimeofday", &[Timeval, Ptr]),
+    row("adjtimex", &[Ptr]),
+    row("time", &[Ptr]),
+    row("times", &[Ptr]),
+    row("alarm", &[Uint]),
+    row("getitimer", &[Value(&n::ITIMER), Ptr]),
+    row("setitimer", &[Value(&n::ITIMER), Ptr, Ptr]),
+    row("timer_create", &[Value(&n::CLOCK), Ptr, Ptr]),
+    row("timer_settime", &[Int, Bits(&n::TIMER), Ptr, Ptr]),
+    row("timer_gettime", &[Int, Ptr]),
+    row("timer_getoverrun", &[Int]),
+    row("timer_delete", &[Int]),
+    row("timerfd_create", &[Value(&n::CLOCK), Bits(&n::TIMERFD)]),
+    row("timerfd_settime", &[Int, Bits(&n::TIMERFD_SET), Ptr, Ptr]),
+    row("timerfd_gettime", &[Int, Ptr]),
+    row("mq_open", &[Path, OpenFlags, CreateMode, Ptr]),
+    row("mq_unlink", &[Path]),
+    row("mq_timedsend", &[Int, Given(2), Size, Uint, Timespec]),
+    row("mq_timedreceive", &[Int, Got, Size, Ptr, Timespec]),
+    row("msgget", &[Hex, Hex]),
+    row("msgsnd", &[Int, Ptr, Size, Hex]),
+    row("msgrcv", &[Int, Ptr, Size, Long, Hex]),
+    row("msgctl", &[Int, Int, Ptr]),
+    row("semget", &[Hex, Int, Hex]),
+    row("semop", &[Int, Ptr, Size]),
+    row("semtimedop", &[Int, Ptr, Size, Timespec]),
+    row("semctl", &[Int, Int, Int, HexLong]),
+];

@@ -1,0 +1,394 @@
+//! One run: enable -> go -> work -> stop. Knows the stages, no provider by name, and formats nothing itself.
+mod tables;
+mod target;
+
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+
+use crate::attach::{self, Enabled, Request};
+use crate::cli::plan::Plan;
+use crate::error::Advice;
+use crate::merge::loss::{self, Context as LossContext};
+use crate::merge::order::arrange;
+use crate::merge::value::Aggregation;
+use crate::program::codegen::Shape;
+use crate::program::tree::{Action, BinaryOp, Expr};
+use crate::render::report::{Loss, Report};
+use crate::render::{self, Format, State};
+use crate::sinks::Sink;
+use crate::snapshot::{self, loss::Counters};
+use crate::stream::Stream;
+use crate::sys::process::{self, Stopped};
+
+/// How often the ring is looked into. At 500,000 records a second 5 ms are 2,500 records.
+const RING_TICK: Duration = Duration::from_millis(5);
+const FOLLOW_TICK: Duration = Duration::from_millis(100);
+const LIVE_TICK: Duration = Duration::from_secs(1);
+
+/// What came of it, for the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    pub lost: bool,
+}
+
+/// Runs the plan to its end.
+///
+/// Errors: [`attach::features::Refusal`] and [`UsageError`] among others; nothing is left attached, no file half written.
+pub fn run(mut plan: Plan) -> Result<Outcome> {
+    target::check(&plan.target)?;
+    let sink = Sink::open(plan.output.as_deref())?;
+    // Forked before the runtime exists: a child of one thread.
+    let command = target::spawn(&plan.run, &mut plan.target)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    let result = runtime.block_on(Session::run(plan, sink, command.as_ref()));
+    if result.is_err()
+        && let Some(command) = &command
+    {
+        command.abandon();
+    }
+    result
+}
+
+struct Session {
+    plan: Plan,
+    sink: Sink,
+    enabled: Enabled,
+    stream: Option<Stream>,
+    possible_cpus: u32,
+    started_unix_ns: u64,
+    /// Beginning of the interval, monotonic.
+    since_ns: u64,
+    /// The ledger at the end of the last interval.
+    counted: (Counters, Option<u64>),
+    state: State,
+    lost: bool,
+    line: Vec<u8>,
+    texts_unreadable: u64,
+    live: Live,
+}
+
+/// The one line on a terminal's stderr.
+struct Live {
+    on: bool,
+    shown: bool,
+    firings: u64,
+}
+
+/// Why the work is over.
+enum End {
+    Asked,
+    PipeClosed,
+}
+
+impl Session {
+    async fn run(plan: Plan, sink: Sink, command: Option<&Stopped>) -> Result<Outcome> {
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let enabled = attach::enable(&Request {
+            provider: plan.provider,
+            clause: &plan.clause,
+            target: &plan.target,
+            limits: plan.limits,
+            intervals: plan.interval.is_some(),
+            ring_bytes: plan.ring_bytes,
+            verifier_log: plan.verifier_log,
+        })?;
+        let ends = target::ends(&plan)?;
+        let live = Live {
+            on: !plan.quiet
+                && io::stderr().is_terminal()
+                && plan.interval.is_none()
+                && !sink_shares_terminal(&plan, &sink),
+            shown: false,
+            firings: 0,
+        };
+        let state = State::new(plan.interval.is_some());
+        let mut session = Session {
+            plan,
+            sink,
+            enabled,
+            stream: None,
+            possible_cpus: process::possible_cpus(),
+            started_unix_ns: 0,
+            since_ns: 0,
+            counted: (Counters::default(), Some(0)),
+            state,
+            lost: false,
+            line: Vec::new(),
+            texts_unreadable: 0,
+            live,
+        };
+        session.go(command)?;
+        let mut ended = std::pin::pin!(target::all_end(ends));
+        let end = tokio::select! {
+            worked = session.work() => worked?,
+            _ = interrupt.recv() => End::Asked,
+            _ = terminate.recv() => End::Asked,
+            () = &mut ended => End::Asked,
+        };
+        session.stop(end, command)
+    }
+
+    fn go(&mut self, command: Option<&Stopped>) -> Result<()> {
+        if let (Some(ring), Shape::Stream { record_bytes, .. }) = (self.enabled.ring.take(), &self.enabled.shape) {
+            self.stream = Some(Stream::new(ring, *record_bytes)?);
+        }
+        self.started_unix_ns = process::unix_ns();
+        self.since_ns = process::monotonic_ns();
+        self.enabled.go(&self.plan.target)?;
+        if !self.plan.quiet {
+            // On one line, so that scripts can wait for it.
+            eprintln!("spoor: tracing {}; {}", target::words(&self.plan.target), how_it_ends(&self.plan));
+        }
+        if let Some(command) = command {
+            target::release(command, &self.plan.run)?;
+        }
+        Ok(())
+    }
+
+    /// Until the time is over: intervals, events, the live line.
+    async fn work(&mut self) -> Result<End> {
+        let start = Instant::now();
+        let far = start + Duration::from_secs(u32::MAX.into());
+        let deadline = self.plan.duration.map_or(far, |duration| start + duration);
+        let every = |period: Duration| {
+            let mut ticks = interval_at(start + period, period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        let mut reports = every(self.plan.interval.unwrap_or(Duration::from_secs(1 << 20)));
+        let mut ring = every(RING_TICK);
+        let mut live = every(LIVE_TICK);
+        // Followed children have no descriptors: the kernel side forgets them one by one.
+        let following = self.plan.target.follow && self.plan.run.is_empty();
+        let mut followed = every(FOLLOW_TICK);
+        loop {
+            let done = tokio::select! {
+                biased;
+                () = sleep_until(deadline) => return Ok(End::Asked),
+                _ = reports.tick(), if self.plan.interval.is_some() => self.report_interval(),
+                _ = ring.tick(), if self.stream.is_some() => self.drain(false),
+                _ = followed.tick(), if following => {
+                    if nobody_left(self.enabled.maps["TARGETS"].as_fd())? {
+                        return Ok(End::Asked);
+                    }
+                    Ok(())
+                }
+                _ = live.tick(), if self.live.on => self.show_live(start.elapsed()),
+            };
+            if let Err(error) = done {
+                return if is_closed_pipe(&error) { Ok(End::PipeClosed) } else { Err(error) };
+            }
+        }
+    }
+
+    fn stop(mut self, end: End, command: Option<&Stopped>) -> Result<Outcome> {
+        self.enabled.stop();
+        self.clear_live();
+        let finished = match end {
+            End::PipeClosed => Ok(()),
+            End::Asked if self.stream.is_some() => self.drain(true).and_then(|()| self.finish_events()),
+            End::Asked => self.report_interval(),
+        };
+        let place = self.plan.output.as_ref().map_or_else(String::new, |path| format!(": `{}`", path.display()));
+        let finished = finished.and_then(|()| self.sink.finish().context("write the report"));
+        match finished {
+            Err(error) if !is_closed_pipe(&error) => {
+                return Err(Advice::new(format!("{error:#}{place}"), "make room, or -o with a file elsewhere").into());
+            }
+            _ => {}
+        }
+        if let Some(command) = command {
+            target::leave(command);
+        }
+        Ok(Outcome { lost: self.lost })
+    }
+
+    /// Reads what happened since the last report and prints it.
+    fn report_interval(&mut self) -> Result<()> {
+        let mut report = self.report()?;
+        self.lost |= report.loss.total() > 0;
+        if let Action::Aggregate { keys, columns } = &self.plan.clause.action
+            && let Some(tables) = &mut self.enabled.tables
+        {
+            let intervals = self.plan.interval.is_some();
+            let (rows, other) = tables::read(tables, keys, columns, self.possible_cpus, intervals)?;
+            self.live.firings = rows.firings();
+            report.aggregation = tables::aggregation(&self.plan.scope, keys, columns, &rows, &other);
+            let arranged = arrange(&mut report.aggregation, self.plan.order);
+            report.rows_left_out = arranged.left_out;
+            report.totals = arranged.totals;
+        }
+        if self.plan.format == Format::Csv && !self.plan.quiet {
+            eprint!("{}", render::afterword(&report));
+        }
+        render::render(&report, self.plan.format, &mut self.sink, &mut self.state).context("write the report")?;
+        self.sink.flush().context("write the report")
+    }
+
+    /// A report without rows: time and loss. The ledger is read before the data: what is lost while the data is read
+    /// belongs to the next report.
+    fn report(&mut self) -> Result<Report> {
+        let counters = Counters::read(self.enabled.loss_map(), self.possible_cpus)?;
+        let misses = self.enabled.recursion_misses();
+        let (counted, missed) = std::mem::replace(&mut self.counted, (counters, misses));
+        let now = process::monotonic_ns();
+        let context = LossContext {
+            max_keys: self.enabled.tables.as_ref().map_or(0, |tables| tables.plan.hash.entries),
+            ring_bytes: self.plan.ring_bytes,
+            recursion_misses: misses.zip(missed).map(|(now, before)| now - before),
+            in_flight: self.in_flight(now)?,
+            texts_unreadable: self.texts_unreadable,
+            out_of_order: self.stream.as_ref().map_or(0, |stream| stream.out_of_order),
+        };
+        let loss: Loss = loss::ledger(&counters.since(&counted), &context);
+        let report = Report {
+            command: self.plan.command_name.to_owned(),
+            target: target::json(&self.plan.target),
+            started_unix_ns: self.started_unix_ns,
+            elapsed_ns: now - self.since_ns,
+            keys: self.plan.keys.clone(),
+            values: self.plan.values.clone(),
+            aggregation: Aggregation::default(),
+            events: self.stream.as_ref().map(|stream| stream.emitted),
+            rows_left_out: 0,
+            totals: Vec::new(),
+            layout: self.plan.layout,
+            loss,
+            notes: self.notes(),
+        };
+        if self.plan.interval.is_some() {
+            self.started_unix_ns += now - self.since_ns;
+            self.since_ns = now;
+        }
+        Ok(report)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(tables) = &self.enabled.tables
+            && tables.plan.reduced
+        {
+            let (keys, budget) = (tables.plan.hash.entries, tables.plan.budget);
+            notes.push(format!(
+                "room for {keys} keys: more do not fit into {budget} bytes of kernel memory (--map-memory)"
+            ));
+        }
+        notes
+    }
+
+    /// What has begun and not ended, with how long it has lasted.
+    fn in_flight(&self, now_ns: u64) -> Result<Vec<String>> {
+        let Some(begun) = self.plan.provider.in_flight.filter(|begun| self.enabled.facts & begun.facts != 0) else {
+            return Ok(Vec::new());
+        };
+        let map = self.enabled.maps[begun.map].as_fd();
+        let mut calls = snapshot::read_hash(map, 4, begun.value_words).context("read what is in flight")?;
+        calls.retain(|(_, value)| value[0] != 0 && value[0] < now_ns);
+        calls.sort_by_key(|(_, value)| value[0]);
+        Ok(calls
+            .iter()
+            .map(|(key, value)| {
+                let tid = u32::from_ne_bytes(key[..4].try_into().expect("a thread id is four bytes"));
+                let seconds = (now_ns - value[0]) as f64 / 1e9;
+                format!("{} (tid {tid}, {seconds:.3} s)", (begun.describe)(value))
+            })
+            .collect())
+    }
+
+    fn drain(&mut self, at_end: bool) -> Result<()> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        let render = if self.plan.format == Format::Json {
+            self.plan.provider.event_json
+        } else {
+            self.plan.provider.event_text
+        };
+        let (line, sink, unreadable) = (&mut self.line, &mut self.sink, &mut self.texts_unreadable);
+        let before = stream.emitted;
+        stream.drain(at_end, |record| {
+            line.clear();
+            *unreadable += render(record, line) as u64;
+            sink.write_all(line).context("write an event")
+        })?;
+        // Whoever reads along sees them now; nothing new needs no call.
+        if stream.emitted > before { sink.flush().context("write events") } else { Ok(()) }
+    }
+
+    /// The ledger of a stream: on stderr for people, as a last object in JSON.
+    fn finish_events(&mut self) -> Result<()> {
+        let report = self.report()?;
+        self.lost |= report.loss.total() > 0;
+        if self.plan.format == Format::Json {
+            return render::render(&report, Format::Json, &mut self.sink, &mut self.state).context("write the report");
+        }
+        if !self.plan.quiet {
+            eprint!("spoor: {} events\n{}", report.events.unwrap_or(0), render::afterword(&report));
+        }
+        Ok(())
+    }
+
+    fn show_live(&mut self, elapsed: Duration) -> Result<()> {
+        let counters = Counters::read(self.enabled.loss_map(), self.possible_cpus)?;
+        let lost = loss::ledger(
+            &counters,
+            &LossContext { recursion_misses: self.enabled.recursion_misses(), ..LossContext::default() },
+        )
+        .total();
+        let (firings, keys) = match (&mut self.enabled.tables, &self.plan.clause.action) {
+            (Some(tables), Action::Aggregate { keys, columns }) => {
+                let (rows, other) = tables::read(tables, keys, columns, self.possible_cpus, false)?;
+                (rows.firings() + other.firings(), Some(rows.len()))
+            }
+            _ => (self.stream.as_ref().map_or(0, |stream| stream.emitted), None),
+        };
+        let rate = firings.saturating_sub(self.live.firings) / LIVE_TICK.as_secs();
+        self.live.firings = firings;
+        let keys = keys.map_or(String::new(), |keys| format!("  {keys} keys"));
+        eprint!("\r\x1b[K{}s  {rate} events/s{keys}  {lost} lost", elapsed.as_secs());
+        self.live.shown = true;
+        Ok(())
+    }
+
+    fn clear_live(&mut self) {
+        if std::mem::take(&mut self.live.shown) {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+/// Events on the same terminal leave no place for a line that stays.
+fn sink_shares_terminal(plan: &Plan, sink: &Sink) -> bool {
+    matches!(plan.clause.action, Action::Stream) && sink.is_terminal()
+}
+
+fn nobody_left(targets: BorrowedFd) -> Result<bool> {
+    Ok(!crate::sys::bpf::map_next_key(targets, None, &mut [0; 8]).context("look who is followed")?)
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn how_it_ends(plan: &Plan) -> String {
+    match plan.duration {
+        Some(duration) => format!("for {}", humantime::format_duration(duration)),
+        None if plan.target.is_everything() => "until Ctrl-C".to_owned(),
+        None => "until it ends or Ctrl-C".to_owned(),
+    }
+}
+
+/// The plan's clause as dtrace would have it written. The target is not part of the clause, it is decided before; D has
+/// no other place for it than the predicate.
+pub fn show_program(plan: &Plan) -> String {
+    let mut clause = plan.clause.clone();
+    clause.predicate = [target::predicate(&plan.target), clause.predicate]
+        .into_iter()
+        .flatten()
+        .reduce(|target, predicate| Expr::truth_of(BinaryOp::LogicalAnd, target, predicate));
+    crate::program::show::clause(&clause, &plan.scope, plan.provider.dtrace_probe, plan.provider.dtrace_names)
+}

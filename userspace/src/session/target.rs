@@ -1,0 +1,160 @@
+//! The target of a run: whether it exists, when it has ended, how it is called in words and in JSON.
+use std::ffi::OsString;
+
+use anyhow::{Context, Result};
+
+use crate::attach::target::{Target, in_container};
+use crate::cli::plan::Plan;
+use crate::error::Advice;
+use crate::program::error::printable;
+use crate::program::field::COMMON;
+use crate::program::tree::{BinaryOp, Expr, Node, Type};
+use crate::sys::process::{self, ProcessEnd, Stopped};
+
+/// Errors: a process or thread that does not exist.
+pub fn check(target: &Target) -> Result<()> {
+    for (what, option, ids) in [("process", "-p", &target.pids), ("thread", "-t", &target.tids)] {
+        if let Some(id) = ids.iter().find(|id| !process::exists(**id)) {
+            let place = if in_container() { ", in this PID namespace" } else { "" };
+            return Err(Advice::new(
+                format!("{option} {id}: no such {what}"),
+                format!("ps -eL lists what runs here{place}"),
+            )
+            .into());
+        }
+        if option == "-p"
+            && let Some((pid, owner)) = ids
+                .iter()
+                .find_map(|id| process::process_of_thread(*id).filter(|owner| owner != id).map(|owner| (id, owner)))
+        {
+            return Err(Advice::new(
+                format!("-p {pid}: that is a thread of process {owner}"),
+                format!("-t {pid} for the thread, -p {owner} for the process"),
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Starts the command up to its exec, and makes it the target.
+pub fn spawn(run: &[OsString], target: &mut Target) -> Result<Option<Stopped>> {
+    let Some(name) = run.first() else { return Ok(None) };
+    let Some(file) = process::find_command(name) else {
+        let what = format!("run `{}`: no such command", printable(&name.to_string_lossy()));
+        return Err(Advice::new(what, "give its path, or look at PATH").into());
+    };
+    let stopped = process::spawn_stopped(&file, run).with_context(|| format!("start `{}`", file.display()))?;
+    target.pids = vec![stopped.pid];
+    target.command = Some(run.iter().map(|word| word.to_string_lossy().into_owned()).collect());
+    Ok(Some(stopped))
+}
+
+/// Lets the command run.
+pub fn release(command: &Stopped, run: &[OsString]) -> Result<()> {
+    command.release().map_err(|error| {
+        let what = format!("run `{}`: {error}", printable(&run[0].to_string_lossy()));
+        Advice::new(what, "look whether it is a program for this machine").into()
+    })
+}
+
+/// What tells when the targets have ended. None: nobody in particular is traced.
+pub fn ends(plan: &Plan) -> Result<Option<Vec<ProcessEnd>>> {
+    // Whoever follows children wants them to the end; a command's end is the end in any case.
+    if plan.target.is_everything() || (plan.target.follow && plan.run.is_empty()) {
+        return Ok(None);
+    }
+    let mut ends = Vec::new();
+    for pid in &plan.target.pids {
+        match ProcessEnd::of(*pid) {
+            Ok(end) => ends.push(end),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+            Err(error) => return Err(error).with_context(|| format!("watch process {pid}")),
+        }
+    }
+    // A thread that is no process has no descriptor before 6.9: its process stands for it.
+    for tid in &plan.target.tids {
+        ends.extend(process::process_of_thread(*tid).and_then(|pid| ProcessEnd::of(pid).ok()));
+    }
+    Ok(Some(ends))
+}
+
+pub async fn all_end(ends: Option<Vec<ProcessEnd>>) {
+    let Some(ends) = ends else { return std::future::pending().await };
+    for end in &ends {
+        end.wait().await;
+    }
+}
+
+/// The command ends by itself or goes on without us; its exit is its own.
+pub fn leave(command: &Stopped) {
+    if let Ok(Some(status)) = command.try_wait()
+        && !status.success()
+    {
+        eprintln!("spoor: the command ended with {status}");
+    }
+}
+
+/// The processes and threads as a condition; None where everybody is meant. Cgroups and children have no D.
+pub fn predicate(target: &Target) -> Option<Expr> {
+    let one_of = |name: &str, ids: &[u32]| -> Vec<Expr> {
+        let field = COMMON.iter().find(|field| field.name == name).expect("every firing has ids");
+        let unsigned = |node| Expr { node, ty: Type::Unsigned };
+        let is = |id: &u32| {
+            Expr::truth_of(BinaryOp::Eq, unsigned(Node::Field(field)), unsigned(Node::Const(u64::from(*id))))
+        };
+        ids.iter().map(is).collect()
+    };
+    let tests = one_of("pid", &target.pids).into_iter().chain(one_of("tid", &target.tids));
+    tests.reduce(|before, test| Expr::truth_of(BinaryOp::LogicalOr, before, test))
+}
+
+/// For the line that says what is traced.
+pub fn words(target: &Target) -> String {
+    let list = |what: &str, ids: &[u32]| {
+        let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+        (!ids.is_empty()).then(|| format!("{what} {}", ids.join(", ")))
+    };
+    let mut parts: Vec<String> =
+        list("process", &target.pids).into_iter().chain(list("thread", &target.tids)).collect();
+    if parts.is_empty() {
+        parts.push("the whole machine".to_owned());
+    }
+    if target.follow {
+        parts.push("children too".to_owned());
+    }
+    if let Some(comm) = &target.comm {
+        parts.push(format!("named {}", printable(comm)));
+    }
+    for cgroup in &target.cgroups {
+        parts.push(format!("in cgroup {}", printable(&cgroup.display().to_string())));
+    }
+    parts.join(", ")
+}
+
+pub fn json(target: &Target) -> serde_json::Value {
+    let mut json = serde_json::Map::new();
+    if target.is_everything() {
+        json.insert("all".to_owned(), true.into());
+    }
+    if !target.pids.is_empty() {
+        json.insert("pids".to_owned(), target.pids.clone().into());
+    }
+    if !target.tids.is_empty() {
+        json.insert("tids".to_owned(), target.tids.clone().into());
+    }
+    if !target.cgroups.is_empty() {
+        let paths: Vec<String> = target.cgroups.iter().map(|path| path.display().to_string()).collect();
+        json.insert("cgroups".to_owned(), paths.into());
+    }
+    if target.follow {
+        json.insert("follow".to_owned(), true.into());
+    }
+    if let Some(comm) = &target.comm {
+        json.insert("comm".to_owned(), comm.clone().into());
+    }
+    if let Some(command) = &target.command {
+        json.insert("command".to_owned(), command.clone().into());
+    }
+    json.into()
+}

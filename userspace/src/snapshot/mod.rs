@@ -1,0 +1,132 @@
+//! Copies maps out of the kernel: descriptors in, rows out, in chunks. The loss ledger is read before the data.
+//! Must not sort, name or explain values; that is `merge`, `symbolize` and `render`.
+pub mod loss;
+
+use std::os::fd::BorrowedFd;
+
+use anyhow::{Context, Result};
+
+use crate::attach::tables::Table;
+use crate::sys::bpf::{self, BatchCursor};
+
+/// Rows as they lie in the kernel.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunk<'a> {
+    /// `key_words` words a row.
+    pub keys: &'a [u64],
+    /// `copies` times `row_words` words a row, in CPU order.
+    pub values: &'a [u64],
+    pub key_words: usize,
+    pub row_words: usize,
+    /// One for each possible CPU, or 1 where all share.
+    pub copies: usize,
+}
+
+impl<'a> Chunk<'a> {
+    pub fn rows(self) -> impl Iterator<Item = (&'a [u64], &'a [u64])> {
+        self.keys.chunks_exact(self.key_words).zip(self.values.chunks_exact(self.row_words * self.copies))
+    }
+}
+
+/// Memory for one batch.
+const BATCH_BYTES: usize = 1 << 20;
+const BATCH_ROWS: usize = 4096;
+
+/// Reads every row of `map`, which is `table`'s or was before it was exchanged.
+///
+/// Shape: an array's keys are its indexes, one word each, in order; a hash's come in no order.
+/// Kernel: 5.6 for batches of a hash; without them and for arrays, row by row.
+pub fn read(map: BorrowedFd, table: &Table, possible_cpus: u32, mut take: impl FnMut(Chunk)) -> Result<()> {
+    let copies = if table.part.per_cpu { possible_cpus as usize } else { 1 };
+    let row_words = table.row_bytes as usize / 8;
+    if !table.is_hash() {
+        return read_array(map, table.part.entries, row_words, copies, take).context("read a table of numbers");
+    }
+    let key_words = table.key_bytes as usize / 8;
+    let mut room = (BATCH_BYTES / (row_words * copies * 8)).clamp(16, BATCH_ROWS).min(table.part.entries as usize + 1);
+    let mut cursor = BatchCursor::new(table.key_bytes as usize);
+    loop {
+        let mut keys = vec![0u64; room * key_words];
+        let mut values = vec![0u64; room * row_words * copies];
+        match bpf::map_lookup_batch(map, &mut cursor, bytes_mut(&mut keys), bytes_mut(&mut values), room as u32) {
+            Ok((rows, last)) => {
+                let rows = rows as usize;
+                take(Chunk {
+                    keys: &keys[..rows * key_words],
+                    values: &values[..rows * row_words * copies],
+                    key_words,
+                    row_words,
+                    copies,
+                });
+                if last {
+                    return Ok(());
+                }
+            }
+            // One bucket holds more than there is room for: nothing was read, the cursor stands.
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => room *= 2,
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                return read_one_by_one(map, key_words, row_words, copies, take).context("read a table");
+            }
+            Err(error) => return Err(error).context("read a table in batches"),
+        }
+    }
+}
+
+fn read_array(
+    map: BorrowedFd,
+    entries: u32,
+    row_words: usize,
+    copies: usize,
+    mut take: impl FnMut(Chunk),
+) -> Result<()> {
+    let mut values = vec![0u64; row_words * copies];
+    for index in 0..entries {
+        bpf::map_lookup(map, &index.to_ne_bytes(), bytes_mut(&mut values))?;
+        take(Chunk { keys: &[u64::from(index)], values: &values, key_words: 1, row_words, copies });
+    }
+    Ok(())
+}
+
+fn read_one_by_one(
+    map: BorrowedFd,
+    key_words: usize,
+    row_words: usize,
+    copies: usize,
+    mut take: impl FnMut(Chunk),
+) -> Result<()> {
+    let (mut key, mut next) = (vec![0u64; key_words], vec![0u64; key_words]);
+    let mut values = vec![0u64; row_words * copies];
+    let mut first = true;
+    while bpf::map_next_key(map, (!first).then(|| bytes(&key)), bytes_mut(&mut next))? {
+        std::mem::swap(&mut key, &mut next);
+        first = false;
+        if bpf::map_lookup(map, bytes(&key), bytes_mut(&mut values))? {
+            take(Chunk { keys: &key, values: &values, key_words, row_words, copies });
+        }
+    }
+    Ok(())
+}
+
+fn bytes(words: &[u64]) -> &[u8] {
+    zerocopy::IntoBytes::as_bytes(words)
+}
+
+fn bytes_mut(words: &mut [u64]) -> &mut [u8] {
+    zerocopy::IntoBytes::as_mut_bytes(words)
+}
+
+/// Every value of a hash that is not per CPU, whose values are words: key, value.
+pub fn read_hash(map: BorrowedFd, key_bytes: usize, value_words: usize) -> Result<Vec<(Vec<u8>, Vec<u64>)>> {
+    let mut found = Vec::new();
+    let (mut key, mut next) = (vec![0u8; key_bytes], vec![0u8; key_bytes]);
+    let mut first = true;
+    while bpf::map_next_key(map, (!first).then_some(key.as_slice()), &mut next)? {
+        std::mem::swap(&mut key, &mut next);
+        first = false;
+        let mut value = vec![0u64; value_words];
+        if bpf::map_lookup(map, &key, bytes_mut(&mut value))? {
+            found.push((key.clone(), value));
+        }
+    }
+    Ok(found)
+}

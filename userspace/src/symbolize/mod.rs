@@ -1,0 +1,4 @@
+//! Numbers in, the names that people know them by out. Must not read clocks, maps or values of a session.
+pub mod errno;
+pub mod keys;
+pub mod syscall;

@@ -1,0 +1,5 @@
+//! The raw calls that the libraries lack. The only folder of user space with unsafe code.
+#![allow(unsafe_code)]
+
+pub mod bpf;
+pub mod process;

@@ -1,0 +1,86 @@
+//! `cargo xtask test`: the workspace in, one line per stage out.
+//! Stages: host (unit tests), cli (package spoor-tests, no root), kernel here, kernel in each guest.
+
+use std::process::ExitCode;
+use std::thread;
+use std::time::Instant;
+
+use crate::vm::{self, KERNELS, Kernel};
+
+mod guests;
+mod host;
+mod kernel;
+mod program;
+mod stage;
+mod tally;
+
+use stage::Stage;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Leave out the guests
+    #[arg(long)]
+    no_vm: bool,
+    /// Only the kernel tests, and only on this kernel: here, 5.10, 6.1, 6.12 or newest
+    #[arg(long, value_name = "NAME", conflicts_with = "no_vm", value_parser = kernel_name)]
+    kernel: Vec<String>,
+    /// Arguments for the kernel tests, such as a part of a test's name
+    #[arg(last = true, value_name = "ARG")]
+    rest: Vec<String>,
+}
+
+const HERE: &str = "here";
+
+pub fn run(args: &Args) -> ExitCode {
+    let started = Instant::now();
+    let stages = stages(args);
+    let (text, total) = stage::summary(&stages);
+    println!("\n{} s in all\n{text}", started.elapsed().as_secs());
+    // No error line: the totals are the last line, whatever they are.
+    if total.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn stages(args: &Args) -> Vec<Stage> {
+    let only = |name: &str| args.kernel.is_empty() || args.kernel.iter().any(|only| only == name);
+    let kernels: Vec<&'static Kernel> = KERNELS.iter().filter(|kernel| only(kernel.name)).collect();
+    let no_guest = if args.no_vm { Some("--no-vm".to_owned()) } else { vm::unavailable() };
+
+    // Packages come over the network while the tests before the guests use the CPUs.
+    let wanted = no_guest.is_none() && !kernels.is_empty();
+    let fetching = wanted.then(|| {
+        let kernels = kernels.clone();
+        thread::spawn(move || guests::fetch(&kernels))
+    });
+    let mut stages = Vec::new();
+    if args.kernel.is_empty() {
+        stages.push(host::unit_tests());
+    }
+    let started = Instant::now();
+    let programs = match kernel::build() {
+        Ok(programs) => programs,
+        Err(error) => {
+            stages.push(Stage::failed("static programs", format!("{error:#}"), started.elapsed()));
+            return stages;
+        }
+    };
+    if args.kernel.is_empty() {
+        stages.push(host::cli_tests(&programs));
+    }
+    if only(HERE) {
+        stages.push(kernel::run_here(&programs, &args.rest));
+    }
+    if let Some(fetching) = fetching {
+        let fetched = fetching.join().expect("fetch returns errors, it does not panic");
+        stages.extend(guests::run(fetched, &programs, &args.rest));
+    }
+    if let Some(why) = no_guest {
+        let skipped = |kernel: &&Kernel| Stage::skipped(format!("kernel {}", kernel.name), why.as_str());
+        stages.extend(kernels.iter().map(skipped));
+    }
+    stages
+}
+
+fn kernel_name(name: &str) -> Result<String, String> {
+    let names: Vec<_> = [HERE].into_iter().chain(KERNELS.iter().map(|kernel| kernel.name)).collect();
+    if names.contains(&name) { Ok(name.into()) } else { Err(format!("one of {}", names.join(", "))) }
+}

@@ -1,0 +1,84 @@
+//! What a test program said: its lines in, counts and the names of the skipped out.
+
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub struct Counts {
+    pub passed: u32,
+    pub failed: u32,
+    pub skipped: u32,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+/// The sum of all `test result:` lines (libtest and libtest-mimic); `None` if there is none.
+pub fn counts(lines: &[String]) -> Option<Counts> {
+    let mut sum: Option<Counts> = None;
+    for line in lines {
+        if let Some(result) = line.split_once("test result: ").and_then(|(_, said)| result(said)) {
+            sum.get_or_insert_default().add(result);
+        }
+    }
+    sum
+}
+
+/// Reads `ok. 5 passed; 0 failed; 1 ignored; ...`.
+fn result(said: &str) -> Option<Counts> {
+    let number = |word: &str| {
+        let before = said.split_once(word)?.0;
+        before.rsplit([' ', ';']).find(|word| !word.is_empty())?.parse().ok()
+    };
+    Some(Counts { passed: number(" passed")?, failed: number(" failed")?, skipped: number(" ignored")? })
+}
+
+/// `NAME` or `NAME: REASON` of each test that was skipped.
+pub fn skipped(lines: &[String]) -> Vec<String> {
+    lines
+        .iter()
+        .filter_map(|line| {
+            let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
+            // libtest writes `ignored, why`, libtest-mimic `ignored (why)`.
+            let reason = verdict.strip_prefix("ignored")?.trim_matches([',', ' ']);
+            let bare = reason.strip_prefix('(').and_then(|r| r.strip_suffix(')'));
+            let reason = bare.unwrap_or(reason);
+            let name = name.trim();
+            Some(if reason.is_empty() { name.to_owned() } else { format!("{name}: {reason}") })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn counts_are_summed_over_all_programs_of_a_run() {
+        let text = "test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n\
+                    noise\n\
+                    test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured";
+        let expected = Counts { passed: 17, failed: 3, skipped: 1 };
+        assert_eq!(counts(&lines(text)), Some(expected));
+    }
+
+    #[test]
+    fn counts_of_a_program_that_died_are_none_and_not_zero() {
+        assert_eq!(counts(&lines("running 3 tests\ntest a ... ok\nKilled")), None);
+    }
+
+    #[test]
+    fn skipped_tests_keep_their_reason() {
+        let text = "test a ... ok\ntest b ... ignored, not supported: no ringbuf\n\
+                    test c         ... ignored\ntest d ... FAILED\n\
+                    test e ... ignored (no BTF (yet))";
+        let expected = ["b: not supported: no ringbuf", "c", "e: no BTF (yet)"];
+        assert_eq!(skipped(&lines(text)), expected);
+    }
+}
