@@ -18,7 +18,7 @@ use spoor::merge::value::Value;
 use spoor::program::buckets;
 use spoor::program::codegen::{self, CodegenError, Machine, Shape};
 use spoor::program::field::{Field, Kind, Source, Unit};
-use spoor::program::insn::{Alu, Assembler, Insn, MapName, R0, R1, R2, R3, Reg, Size};
+use spoor::program::insn::{Alu, Assembler, Insn, MapName, R0, R1, R2, R3, R10, Size};
 use spoor::program::interp::{self, Facts};
 use spoor::program::layout::Layout;
 use spoor::program::scope::Scope;
@@ -232,7 +232,6 @@ fn last_lines(log: &str) -> String {
 
 /// Copies the arguments behind a zeroed head and calls the clause, as probes-ebpf/src/clause.rs does.
 fn host() -> Vec<Insn> {
-    const R10: Reg = Reg(10);
     let firing = -((HEAD_BYTES + ARGS * 8) as i16);
     let frame = firing - FRAME_BYTES as i16;
     let mut asm = Assembler::default();

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::OnceLock;
 
 use super::verifier;
-use crate::program::insn::{Alu, Assembler, Insn, R0, R1, Reg, Size};
+use crate::program::insn::{Alu, Assembler, Insn, R0, R1, R10, Size};
 use crate::providers::{Probe, Provider};
 use crate::sys::bpf::{self, LoadError, ProgramSpec};
 use crate::sys::process;
@@ -103,9 +103,17 @@ fn privilege(what: String) -> Refusal {
         };
     }
     if missing.is_empty() {
+        let mut advice =
+            "a container's seccomp profile or an LSM refuses bpf(2): run it on the host, or allow bpf and perf_event_open"
+                .to_owned();
+        // It was lifted, unless that is not allowed; v5.11 took BPF's memory out of it.
+        let locked = process::memlock();
+        if locked != libc::RLIM_INFINITY {
+            advice += &format!("; before kernel 5.11 also `ulimit -l` (now {} KiB) or cap_sys_resource", locked >> 10);
+        }
         return Refusal {
             what: format!("{what}: not permitted, though all capabilities are there"),
-            advice: Some("a container's seccomp profile or an LSM refuses bpf(2): run it on the host, or allow bpf and perf_event_open".to_owned()),
+            advice: Some(advice),
             fatal: true,
         };
     }
@@ -131,7 +139,6 @@ pub fn compare_exchange() -> bool {
     static FEATURE: OnceLock<bool> = OnceLock::new();
     *FEATURE.get_or_init(|| {
         loads(|asm| {
-            const R10: Reg = Reg(10);
             asm.store_imm(Size::B8, R10, -8, 0);
             asm.alu_imm(Alu::Mov, R0, 0);
             asm.alu_imm(Alu::Mov, R1, 0);

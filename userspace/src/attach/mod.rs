@@ -83,7 +83,7 @@ pub fn enable(request: &Request) -> Result<Enabled> {
                 // The best way's refusal says the most, unless it was only not to be had.
                 Ok(refused) if refused.is_final() => return Err(refused.into()),
                 Ok(refused) => refusal = Some(refusal.unwrap_or(refused)),
-                Err(other) => return Err(other),
+                Err(other) => return Err(features::refused(other)),
             },
         }
     }
@@ -109,7 +109,7 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     globals.extend((provider.globals)(&kernel, facts));
     let mut entries = request.target.map_entries();
     entries.extend((provider.map_entries)(facts));
-    let linked = Linked::new(provider.object, &globals, &entries).map_err(features::refused)?;
+    let linked = Linked::new(provider.object, &globals, &entries)?;
     request.target.fill(linked.map("TARGETS")?, linked.map("CGROUPS")?)?;
     for (map, key, value) in (provider.map_contents)(facts) {
         bpf::map_update(linked.map(map)?, &key, &value).with_context(|| format!("fill map `{map}`"))?;
@@ -186,7 +186,7 @@ fn ring(bytes: u32) -> Result<OwnedFd> {
         flags: 0,
         inner: None,
     })
-    .map_err(|error| features::refused(anyhow::Error::new(error).context("create the ring buffer")))
+    .context("create the ring buffer")
 }
 
 impl Enabled {

@@ -84,7 +84,7 @@ impl Linked {
             }
         }
         splice::splice(&host, code, |name| clause_maps.descriptor(name).map_or(-1, |fd| fd.as_raw_fd()))
-            .map_err(|splice::SpliceError::TooLong| anyhow!("the expression is too long for one BPF program"))
+            .with_context(|| format!("link the clause into `{program}`"))
     }
 
     pub fn license(&self) -> &CString {

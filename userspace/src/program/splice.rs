@@ -1,19 +1,42 @@
 //! Puts a clause's code in the place of the marker that its provider calls (probes-ebpf/src/clause.rs).
-//! Input: the provider's instructions and the clause's; output: one program. Jumps across the place are stretched.
+//! Input: the provider's instructions and the clause's; output: one program. Jumps across the place are stretched, and
+//! what the clause reads and writes through its base registers goes to the stack through r10: before 6.8 the verifier
+//! follows the precision of a spilled number through r10 only, takes two paths that differ in it for one, and cuts a
+//! branch out as dead that is not (v6.8 kernel/bpf/verifier.c: backtrack_insn, INSN_F_STACK_ACCESS).
 use probes_common::clause::CLAUSE_MARKER;
 
-use super::insn::{Code, Insn, MapName};
+use super::codegen::{FIRING, FRAME};
+use super::insn::{Code, Insn, MapName, R2, R3, R10, Reg};
 
 const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
 const LOAD_64: u8 = 0x18;
+const MOVE_64: u8 = 0xbf;
+const ADD_64_IMM: u8 = 0x07;
 const BPF_PSEUDO_CALL: u8 = 1;
+/// Classes of instructions: loads, stores of constants and of registers.
+const LDX: u8 = 1;
+const ST: u8 = 2;
+const STX: u8 = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpliceError {
     /// A jump would be longer than 32,767 instructions.
     TooLong,
+    /// The provider does not set r2 and r3 to places on its stack right before the marker.
+    NoFrame,
 }
+
+impl std::fmt::Display for SpliceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SpliceError::TooLong => write!(f, "the expression is too long for one BPF program"),
+            SpliceError::NoFrame => write!(f, "the provider's program does not say where its firing is"),
+        }
+    }
+}
+
+impl std::error::Error for SpliceError {}
 
 /// Replaces every marker by `code`, whose map references become what `descriptor` says.
 pub fn splice(host: &[Insn], code: &Code, descriptor: impl Fn(MapName) -> i32) -> Result<Vec<Insn>, SpliceError> {
@@ -34,7 +57,9 @@ pub fn splice(host: &[Insn], code: &Code, descriptor: impl Fn(MapName) -> i32) -
     let mut second_half = false;
     for (at, insn) in host.iter().enumerate() {
         if is_marker(insn) {
-            spliced.extend_from_slice(&clause);
+            let firing = stack_address(&host[..at], R2).ok_or(SpliceError::NoFrame)?;
+            let frame = stack_address(&host[..at], R3).ok_or(SpliceError::NoFrame)?;
+            spliced.extend(clause.iter().map(|insn| through_r10(*insn, firing, frame)));
             continue;
         }
         let mut insn = *insn;
@@ -60,6 +85,37 @@ pub fn markers(host: &[Insn]) -> usize {
     host.iter().filter(|insn| is_marker(insn)).count()
 }
 
+/// Where on the stack `reg` points behind these instructions: `reg = r10; reg += offset` stand in one piece.
+fn stack_address(before: &[Insn], reg: Reg) -> Option<i16> {
+    let add = before.iter().rposition(|insn| insn.code == ADD_64_IMM && insn.dst == reg.0)?;
+    let mov = before.get(add.checked_sub(1)?)?;
+    let straight = before[add + 1..].iter().all(|insn| !writes_or_branches(insn, reg));
+    let from_r10 = mov.code == MOVE_64 && mov.dst == reg.0 && mov.src == R10.0;
+    if from_r10 && straight { i16::try_from(before[add].imm).ok() } else { None }
+}
+
+fn writes_or_branches(insn: &Insn, reg: Reg) -> bool {
+    let class = insn.code & 7;
+    matches!(class, 5 | 6) || (insn.dst == reg.0 && !matches!(class, ST | STX))
+}
+
+/// An access through a base register of the clause becomes one of the stack itself.
+fn through_r10(mut insn: Insn, firing: i16, frame: i16) -> Insn {
+    let base = match insn.code & 7 {
+        LDX => &mut insn.src,
+        ST | STX => &mut insn.dst,
+        _ => return insn,
+    };
+    let at = match Reg(*base) {
+        FIRING => firing,
+        FRAME => frame,
+        _ => return insn,
+    };
+    *base = R10.0;
+    insn.off += at;
+    insn
+}
+
 fn is_marker(insn: &Insn) -> bool {
     insn.code == CALL && insn.src == 0 && insn.imm == CLAUSE_MARKER
 }
@@ -72,10 +128,21 @@ fn is_jump(insn: &Insn) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::insn::{Alu, Assembler, Jump, R0, R1};
+    use crate::program::insn::{Alu, Assembler, Jump, R0, R1, Size};
 
     fn marker() -> Insn {
         Insn { code: CALL, dst: 0, src: 0, off: 0, imm: CLAUSE_MARKER }
+    }
+
+    /// Both places and the marker, as a provider has them.
+    fn call() -> [Insn; 5] {
+        let mut asm = Assembler::default();
+        for (reg, offset) in [(R2, -384), (R3, -256)] {
+            asm.mov(reg, R10);
+            asm.alu_imm(Alu::Add, reg, offset);
+        }
+        let [a, b, c, d] = asm.finish().unwrap().insns[..] else { unreachable!("four instructions") };
+        [a, b, c, d, marker()]
     }
 
     fn exit() -> Insn {
@@ -92,17 +159,19 @@ mod tests {
 
     #[test]
     fn jump_over_the_clause_is_stretched_both_ways() {
-        let forth = Insn { code: 0x05 | Jump::Eq as u8, dst: 1, src: 0, off: 1, imm: 0 };
-        let back = Insn { code: 0x05, dst: 0, src: 0, off: -3, imm: 0 };
-        let spliced = splice(&[forth, marker(), back, exit()], &three_insns(), |_| 0).unwrap();
-        assert_eq!(spliced.len(), 6);
-        assert_eq!((spliced[0].off, spliced[4].off), (3, -5));
+        let forth = Insn { code: 0x05 | Jump::Eq as u8, dst: 1, src: 0, off: 5, imm: 0 };
+        let back = Insn { code: 0x05, dst: 0, src: 0, off: -7, imm: 0 };
+        let host = [&[forth][..], &call(), &[back, exit()]].concat();
+        let spliced = splice(&host, &three_insns(), |_| 0).unwrap();
+        assert_eq!(spliced.len(), 10);
+        assert_eq!((spliced[0].off, spliced[8].off), (7, -9));
     }
 
     #[test]
     fn second_half_of_a_constant_is_not_taken_for_a_jump() {
         let half = Insn { code: 0, dst: 0, src: 0, off: 0, imm: 5 };
-        let host = [Insn { code: LOAD_64, dst: 1, src: 0, off: 0, imm: 9 }, half, marker(), exit()];
+        let load = Insn { code: LOAD_64, dst: 1, src: 0, off: 0, imm: 9 };
+        let host = [&[load, half][..], &call(), &[exit()]].concat();
         assert_eq!(splice(&host, &three_insns(), |_| 0).unwrap()[..2], host[..2]);
     }
 
@@ -110,8 +179,38 @@ mod tests {
     fn map_references_become_descriptors() {
         let mut asm = Assembler::default();
         asm.map(R1, MapName::Ring);
-        let spliced = splice(&[marker(), exit()], &asm.finish().unwrap(), |_| 42).unwrap();
-        assert_eq!(spliced[0].imm, 42);
+        let spliced = splice(&call(), &asm.finish().unwrap(), |_| 42).unwrap();
+        assert_eq!(spliced[4].imm, 42);
+    }
+
+    #[test]
+    fn accesses_through_the_bases_go_to_the_stack() {
+        let mut asm = Assembler::default();
+        asm.load(Size::B8, R0, FIRING, 16);
+        asm.store(Size::B8, FRAME, 8, R0);
+        asm.store_imm(Size::B4, FRAME, 16, 7);
+        asm.load(Size::B8, R0, R1, 8);
+        asm.mov(R1, FRAME);
+        let code = asm.finish().unwrap();
+        let mut wanted = Assembler::default();
+        wanted.load(Size::B8, R0, R10, -384 + 16);
+        wanted.store(Size::B8, R10, -256 + 8, R0);
+        wanted.store_imm(Size::B4, R10, -256 + 16, 7);
+        wanted.load(Size::B8, R0, R1, 8);
+        wanted.mov(R1, FRAME);
+        assert_eq!(splice(&call(), &code, |_| 0).unwrap()[4..], wanted.finish().unwrap().insns);
+    }
+
+    #[test]
+    fn marker_whose_firing_is_not_known_to_be_on_the_stack_is_refused() {
+        let [mov, add, ..] = call();
+        let overwritten = Insn { code: 0xb7, dst: R2.0, src: 0, off: 0, imm: 1 };
+        let branch = Insn { code: 0x05, dst: 0, src: 0, off: 0, imm: 0 };
+        for host in [vec![marker()], vec![mov, add, marker()], [&call()[..4], &[overwritten, marker()]].concat()] {
+            assert_eq!(splice(&host, &three_insns(), |_| 0), Err(SpliceError::NoFrame));
+        }
+        let host = [&call()[..4], &[branch, marker()]].concat();
+        assert_eq!(splice(&host, &three_insns(), |_| 0), Err(SpliceError::NoFrame));
     }
 
     #[test]
@@ -120,7 +219,8 @@ mod tests {
         for _ in 0..40_000 {
             asm.alu_imm(Alu::Mov, R0, 7);
         }
-        let over = Insn { code: 0x05, dst: 0, src: 0, off: 1, imm: 0 };
-        assert_eq!(splice(&[over, marker(), exit()], &asm.finish().unwrap(), |_| 0), Err(SpliceError::TooLong));
+        let over = Insn { code: 0x05, dst: 0, src: 0, off: 5, imm: 0 };
+        let host = [&[over][..], &call(), &[exit()]].concat();
+        assert_eq!(splice(&host, &asm.finish().unwrap(), |_| 0), Err(SpliceError::TooLong));
     }
 }

@@ -3,6 +3,7 @@ use std::ffi::CStr;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use super::process;
 use crate::program::insn::Insn;
 
 const MAP_CREATE: i32 = 0;
@@ -36,6 +37,16 @@ fn bpf<T>(command: i32, attr: &mut T) -> Result<i32> {
     // SAFETY: `attr` is the kernel's layout for `command`, and every address in it outlives the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
     if result < 0 { Err(Error::last_os_error()) } else { Ok(result as i32) }
+}
+
+/// Makes something that takes kernel memory. Before 5.11 that memory counts against RLIMIT_MEMLOCK, 64 KiB by default,
+/// and what goes beyond is EPERM: raised once where the kernel complains, so that newer ones keep the limit as it is.
+fn make<T>(command: i32, attr: &mut T) -> Result<OwnedFd> {
+    match bpf(command, attr) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) && process::raise_memlock() => bpf(command, attr),
+        made => made,
+    }
+    .map(owned)
 }
 
 fn owned(fd: i32) -> OwnedFd {
@@ -94,7 +105,7 @@ pub fn map_create(spec: &MapSpec) -> Result<OwnedFd> {
         numa_node: 0,
         map_name: object_name(spec.name),
     };
-    bpf(MAP_CREATE, &mut attr).map(owned)
+    make(MAP_CREATE, &mut attr)
 }
 
 #[repr(C)]
@@ -272,7 +283,7 @@ fn prog_load_once(spec: &ProgramSpec, log: &mut [u8]) -> Result<OwnedFd> {
         attach_btf_id: spec.attach_btf_id,
         ..Attr::default()
     };
-    bpf(PROG_LOAD, &mut attr).map(owned)
+    make(PROG_LOAD, &mut attr)
 }
 
 fn encode(insn: &Insn) -> [u8; 8] {

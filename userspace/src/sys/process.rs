@@ -177,6 +177,21 @@ pub fn effective_capabilities() -> u64 {
     line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
 }
 
+/// Lifts the limit of locked memory. False where it was lifted already or may not be.
+pub fn raise_memlock() -> bool {
+    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: reads one limit.
+    memlock() != unlimited.rlim_cur && unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &unlimited) } == 0
+}
+
+/// Bytes of memory that this process may lock.
+pub fn memlock() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: room for one limit.
+    unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) };
+    limit.rlim_cur
+}
+
 /// Distance of the wall clock from the monotonic one that BPF reads, ns.
 pub fn unix_minus_monotonic_ns() -> i64 {
     now_ns(libc::CLOCK_REALTIME) as i64 - now_ns(libc::CLOCK_MONOTONIC) as i64

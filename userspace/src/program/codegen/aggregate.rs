@@ -1,6 +1,6 @@
 //! Keys and the row that they lead to: look up, insert where it is new, count under `<other>` where there is no room.
-use super::{Generator, Result, Shape, Slot};
-use crate::program::insn::{Alu, Helper, Jump, Label, MapName, R0, R1, R2, R3, R4, R7, R9, Size};
+use super::{FRAME, Generator, Result, Shape, Slot};
+use crate::program::insn::{Alu, Helper, Jump, Label, MapName, R0, R1, R2, R3, R4, R9, Size};
 use crate::program::layout::Layout;
 use crate::program::tree::{Column, Expr, Key, Node};
 use probes_common::loss::LossKind;
@@ -22,7 +22,7 @@ impl Generator {
                 self.gather(arg)?;
                 let value = self.eval(arg)?;
                 let slot = self.slot(8)?;
-                self.asm.store(Size::B8, R7, slot, value);
+                self.asm.store(Size::B8, FRAME, slot, value);
                 args.push((arg.clone(), slot));
             } else if let Some(arg) = cell.arg() {
                 self.gather(arg)?;
@@ -42,7 +42,7 @@ impl Generator {
         };
         let found = self.asm.label();
         if keys.is_empty() {
-            self.asm.store_imm(Size::B8, R7, key, 0);
+            self.asm.store_imm(Size::B8, FRAME, key, 0);
         }
         if let Some(domain) = dense {
             self.find_dense(key, domain, found)?;
@@ -65,14 +65,14 @@ impl Generator {
             Key::Number { expr, .. } => {
                 self.gather(expr)?;
                 let value = self.eval(expr)?;
-                self.asm.store(Size::B8, R7, at, value);
+                self.asm.store(Size::B8, FRAME, at, value);
             }
             Key::Text { field } => {
                 self.gather_field(field)?;
                 let (base, offset) = self.text_place(field);
                 for half in [0, 8] {
                     self.asm.load(Size::B8, R1, base, offset + half);
-                    self.asm.store(Size::B8, R7, at + half, R1);
+                    self.asm.store(Size::B8, FRAME, at + half, R1);
                 }
             }
         }
@@ -82,7 +82,7 @@ impl Generator {
     /// The row by index, for keys below `domain`; goes on for others.
     fn find_dense(&mut self, key: Slot, domain: u32, found: Label) -> Result<()> {
         let not_dense = self.asm.label();
-        self.asm.load(Size::B8, R1, R7, key);
+        self.asm.load(Size::B8, R1, FRAME, key);
         self.asm.jump_imm(Jump::Ge, R1, domain as i32, not_dense);
         // The low half of the key is the index.
         self.lookup(MapName::Dense, key)?;
@@ -97,18 +97,18 @@ impl Generator {
         self.asm.jump_imm(Jump::Ne, R0, 0, found);
         let zeros = self.constant_bytes(&vec![0; row_bytes]);
         self.load_map(MapName::Table)?;
-        self.asm.mov(R2, R7);
+        self.asm.mov(R2, FRAME);
         self.asm.alu_imm(Alu::Add, R2, key.into());
         self.asm.map_value(R3, MapName::Constants, zeros);
         self.asm.alu_imm(Alu::Mov, R4, BPF_NOEXIST);
         self.asm.call(Helper::MapUpdate);
         let outcome = self.slot(8)?;
-        self.asm.store(Size::B8, R7, outcome, R0);
+        self.asm.store(Size::B8, FRAME, outcome, R0);
         // Somebody else may have inserted it in between, which is as good.
         self.lookup(MapName::Table, key)?;
         self.asm.jump_imm(Jump::Ne, R0, 0, found);
         let (full, counted) = (self.asm.label(), self.asm.label());
-        self.asm.load(Size::B8, R1, R7, outcome);
+        self.asm.load(Size::B8, R1, FRAME, outcome);
         self.asm.jump_imm(Jump::Eq, R1, -E2BIG, full);
         self.asm.jump_imm(Jump::Eq, R1, -EEXIST, full);
         self.count_loss(LossKind::UpdateFailed)?;
@@ -122,7 +122,7 @@ impl Generator {
 
     fn find_other(&mut self, found: Label) -> Result<()> {
         let zero = self.slot(8)?;
-        self.asm.store_imm(Size::B8, R7, zero, 0);
+        self.asm.store_imm(Size::B8, FRAME, zero, 0);
         self.lookup(MapName::Other, zero)?;
         self.frame_used -= 8;
         self.asm.jump_imm(Jump::Ne, R0, 0, found);

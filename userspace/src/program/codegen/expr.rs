@@ -2,9 +2,9 @@
 //!
 //! r1-r5 are the operand stack; deeper operands wait in the scratch. r0 and r9 are temporaries: no row is looked up yet.
 //! No helper is called here.
-use super::{Generator, Result, Slot};
+use super::{FRAME, Generator, Result, Slot};
 use crate::program::insn::{Alu, Jump, Label, R0, R9, Reg, Size};
-use crate::program::insn::{R1, R2, R3, R4, R5, R7};
+use crate::program::insn::{R1, R2, R3, R4, R5};
 use crate::program::layout::is_truth;
 use crate::program::tree::{BinaryOp, Expr, Node, Type, UnaryOp};
 
@@ -63,10 +63,10 @@ impl Generator {
             return Ok((OPERANDS[depth + 1], None));
         }
         let waiting = self.slot(8)?;
-        self.asm.store(Size::B8, R7, waiting, OPERANDS[depth]);
+        self.asm.store(Size::B8, FRAME, waiting, OPERANDS[depth]);
         self.eval_at(right, depth)?;
         self.asm.mov(R9, OPERANDS[depth]);
-        self.asm.load(Size::B8, OPERANDS[depth], R7, waiting);
+        self.asm.load(Size::B8, OPERANDS[depth], FRAME, waiting);
         Ok((R9, Some(waiting)))
     }
 

@@ -1,7 +1,7 @@
 //! Common facts: taken once, by helper calls, into the scratch, and only those that an expression names.
-use super::{CodegenError, Generator, Result, Slot};
+use super::{CodegenError, FIRING, FRAME, Generator, Result, Slot};
 use crate::program::field::{Common, Field, Source};
-use crate::program::insn::{Alu, Helper, Jump, R0, R1, R2, R3, R6, R7, Size};
+use crate::program::insn::{Alu, Helper, Jump, R0, R1, R2, R3, Size};
 use crate::program::tree::{Expr, Node};
 
 /// Where each fact that was taken lies in the scratch.
@@ -49,7 +49,7 @@ impl Generator {
             Common::Gid => {
                 self.asm.call(Helper::GetCurrentUidGid);
                 self.asm.alu_imm(Alu::Rsh, R0, 32);
-                self.asm.store(Size::B8, R7, slot, R0);
+                self.asm.store(Size::B8, FRAME, slot, R0);
             }
             Common::Ppid => return self.take_ppid(slot),
         }
@@ -58,27 +58,27 @@ impl Generator {
 
     fn take(&mut self, helper: Helper, slot: Slot) {
         self.asm.call(helper);
-        self.asm.store(Size::B8, R7, slot, R0);
+        self.asm.store(Size::B8, FRAME, slot, R0);
     }
 
     fn low_half(&mut self, slot: Slot) {
         self.asm.alu_imm(Alu::Lsh, R0, 32);
         self.asm.alu_imm(Alu::Rsh, R0, 32);
-        self.asm.store(Size::B8, R7, slot, R0);
+        self.asm.store(Size::B8, FRAME, slot, R0);
     }
 
     /// Two loads where the task can be read directly: the helper costs 29 ns more.
     fn take_comm(&mut self, slot: Slot) {
         match self.machine.task_comm.and_then(|offset| i16::try_from(offset).ok()) {
             Some(offset) if self.machine.task_direct => {
-                self.asm.load(Size::B8, R1, R6, HEAD_TASK);
+                self.asm.load(Size::B8, R1, FIRING, HEAD_TASK);
                 for half in [0, 8] {
                     self.asm.load(Size::B8, R0, R1, offset + half);
-                    self.asm.store(Size::B8, R7, slot + half, R0);
+                    self.asm.store(Size::B8, FRAME, slot + half, R0);
                 }
             }
             _ => {
-                self.asm.mov(R1, R7);
+                self.asm.mov(R1, FRAME);
                 self.asm.alu_imm(Alu::Add, R1, slot.into());
                 self.asm.alu_imm(Alu::Mov, R2, 16);
                 self.asm.call(Helper::GetCurrentComm);
@@ -91,16 +91,16 @@ impl Generator {
             return Err(CodegenError::NoBtf("ppid"));
         };
         if self.machine.task_direct {
-            self.asm.load(Size::B8, R1, R6, HEAD_TASK);
+            self.asm.load(Size::B8, R1, FIRING, HEAD_TASK);
             self.asm.load(Size::B8, R1, R1, parent as i16);
             self.asm.load(Size::B4, R0, R1, tgid as i16);
-            self.asm.store(Size::B8, R7, slot, R0);
+            self.asm.store(Size::B8, FRAME, slot, R0);
             return Ok(());
         }
-        self.asm.load(Size::B8, R3, R6, HEAD_TASK);
+        self.asm.load(Size::B8, R3, FIRING, HEAD_TASK);
         self.copy_from_kernel(slot, 8, parent);
-        self.asm.load(Size::B8, R3, R7, slot);
-        self.asm.store_imm(Size::B8, R7, slot, 0);
+        self.asm.load(Size::B8, R3, FRAME, slot);
+        self.asm.store_imm(Size::B8, FRAME, slot, 0);
         self.copy_from_kernel(slot, 4, tgid);
         Ok(())
     }
@@ -108,13 +108,13 @@ impl Generator {
     /// Copies `bytes` from r3 + `offset` to the slot; zeros where that fails.
     fn copy_from_kernel(&mut self, slot: Slot, bytes: i32, offset: u32) {
         self.asm.alu_imm(Alu::Add, R3, offset as i32);
-        self.asm.mov(R1, R7);
+        self.asm.mov(R1, FRAME);
         self.asm.alu_imm(Alu::Add, R1, slot.into());
         self.asm.alu_imm(Alu::Mov, R2, bytes);
         self.asm.call(Helper::ProbeReadKernel);
         let read = self.asm.label();
         self.asm.jump_imm(Jump::Eq, R0, 0, read);
-        self.asm.store_imm(Size::B8, R7, slot, 0);
+        self.asm.store_imm(Size::B8, FRAME, slot, 0);
         self.asm.bind(read);
     }
 
@@ -123,18 +123,18 @@ impl Generator {
         use crate::program::tree::Type;
         match field.source {
             Source::Firing { offset, size } => {
-                self.asm.load(Size::of(size), to, R6, offset as i16);
+                self.asm.load(Size::of(size), to, FIRING, offset as i16);
                 if field.ty() == Type::Signed && size < 8 {
                     let shift = 64 - i32::from(size) * 8;
                     self.asm.alu_imm(Alu::Lsh, to, shift);
                     self.asm.alu_imm(Alu::Arsh, to, shift);
                 }
             }
-            Source::Common(Common::Pid) => self.asm.load(Size::B4, to, R6, HEAD_PID_TGID + 4),
-            Source::Common(Common::Tid) => self.asm.load(Size::B4, to, R6, HEAD_PID_TGID),
+            Source::Common(Common::Pid) => self.asm.load(Size::B4, to, FIRING, HEAD_PID_TGID + 4),
+            Source::Common(Common::Tid) => self.asm.load(Size::B4, to, FIRING, HEAD_PID_TGID),
             Source::Common(common) => {
                 let slot = self.facts.slot_of(common).expect("facts are gathered before an expression is evaluated");
-                self.asm.load(Size::B8, to, R7, slot);
+                self.asm.load(Size::B8, to, FRAME, slot);
             }
             Source::Computed(_) => unreachable!("the checker puts a computed field's expression in its place"),
         }
@@ -143,9 +143,9 @@ impl Generator {
     /// Base and offset of a string field's 16 bytes.
     pub(super) fn text_place(&self, field: &Field) -> (crate::program::insn::Reg, i16) {
         match field.source {
-            Source::Firing { offset, .. } => (R6, offset as i16),
+            Source::Firing { offset, .. } => (FIRING, offset as i16),
             Source::Common(common) => {
-                (R7, self.facts.slot_of(common).expect("facts are gathered before an expression is evaluated"))
+                (FRAME, self.facts.slot_of(common).expect("facts are gathered before an expression is evaluated"))
             }
             Source::Computed(_) => unreachable!("no string is computed"),
         }

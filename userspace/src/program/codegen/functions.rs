@@ -1,8 +1,8 @@
 //! The update of each cell. Every one is a single atomic instruction or a loop of compare-and-exchange: a program that is
 //! preempted in mid-update, or interrupted by another on the same CPU, loses nothing.
 use super::aggregate::is_plain;
-use super::{Generator, Result, Slot};
-use crate::program::insn::{Alu, Jump, R0, R1, R2, R3, R4, R7, R9, Reg, Size};
+use super::{FRAME, Generator, Result, Slot};
+use crate::program::insn::{Alu, Jump, R0, R1, R2, R3, R4, R9, Reg, Size};
 use crate::program::layout::{Cell, is_truth};
 use crate::program::tree::{Expr, Node, Type};
 use probes_common::loss::LossKind;
@@ -76,7 +76,7 @@ impl Generator {
             _ => {
                 debug_assert!(!is_plain(arg));
                 let (_, slot) = args.iter().find(|(known, _)| known == arg).expect("every argument was evaluated");
-                self.asm.load(Size::B8, to, R7, *slot);
+                self.asm.load(Size::B8, to, FRAME, *slot);
             }
         }
     }

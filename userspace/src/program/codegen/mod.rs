@@ -14,7 +14,7 @@ mod text;
 use probes_common::clause::FRAME_BYTES;
 use probes_common::loss::LossKind;
 
-use super::insn::{Alu, Assembler, Code, Helper, Insn, Jump, Label, MapName, R0, R1, R2, R3, R6, R7, R8, Size};
+use super::insn::{Alu, Assembler, Code, Helper, Insn, Jump, Label, MapName, R0, R1, R2, R3, R6, R7, R8, Reg, Size};
 use super::layout::Layout;
 use super::tree::{Action, Clause};
 use facts::Facts;
@@ -81,6 +81,10 @@ impl std::fmt::Display for CodegenError {
 
 impl std::error::Error for CodegenError {}
 
+/// What the firing and the scratch are reached through; accesses become accesses of the stack when the code is spliced in.
+pub const FIRING: Reg = R6;
+pub const FRAME: Reg = R7;
+
 type Result<T> = std::result::Result<T, CodegenError>;
 
 pub fn compile(clause: &Clause, machine: &Machine) -> Result<Compiled> {
@@ -127,8 +131,8 @@ impl Generator {
     }
 
     fn clause(&mut self, clause: &Clause) -> Result<Shape> {
-        self.asm.mov(R6, R2);
-        self.asm.mov(R7, R3);
+        self.asm.mov(FIRING, R2);
+        self.asm.mov(FRAME, R3);
         if matches!(clause.action, Action::Stream) {
             self.asm.mov(R8, R1);
         }
@@ -172,8 +176,8 @@ impl Generator {
         }
         let zero = self.slot(8)?;
         self.frame_used -= 8;
-        self.asm.store_imm(Size::B4, R7, zero, 0);
-        self.asm.mov(R2, R7);
+        self.asm.store_imm(Size::B4, FRAME, zero, 0);
+        self.asm.mov(R2, FRAME);
         self.asm.alu_imm(Alu::Add, R2, zero.into());
         self.asm.call(Helper::MapLookup);
         // There always is one; the verifier wants to see it checked.
@@ -186,7 +190,7 @@ impl Generator {
     /// `r1 = map; r2 = &slot; r0 = bpf_map_lookup_elem(r1, r2)`
     fn lookup(&mut self, map: MapName, key: Slot) -> Result<()> {
         self.load_map(map)?;
-        self.asm.mov(R2, R7);
+        self.asm.mov(R2, FRAME);
         self.asm.alu_imm(Alu::Add, R2, key.into());
         self.asm.call(Helper::MapLookup);
         Ok(())
@@ -196,7 +200,7 @@ impl Generator {
     fn count_loss(&mut self, kind: LossKind) -> Result<()> {
         let key = self.slot(8)?;
         let absent = self.asm.label();
-        self.asm.store_imm(Size::B4, R7, key, kind as i32);
+        self.asm.store_imm(Size::B4, FRAME, key, kind as i32);
         self.lookup(MapName::Loss, key)?;
         self.frame_used -= 8;
         self.asm.jump_imm(Jump::Eq, R0, 0, absent);

@@ -1,6 +1,6 @@
 //! A record of the firing into the ring, with the texts that it points to. Nothing is formatted here.
-use super::{Generator, Result, Shape};
-use crate::program::insn::{Alu, Helper, Jump, Label, MapName, R0, R1, R2, R3, R6, R9, Size};
+use super::{FIRING, Generator, Result, Shape};
+use crate::program::insn::{Alu, Helper, Jump, Label, MapName, R0, R1, R2, R3, R9, Size};
 use probes_common::clause::{
     RECORD_WIDE, RecordHead, TEXT_BYTES_MAX, TEXT_KERNEL_STRING, TEXT_NONE, TEXT_STRING, TEXTS, TextRef,
 };
@@ -20,8 +20,8 @@ impl Generator {
         let (full, submit) = (self.asm.label(), self.asm.label());
         if let Some(texts) = self.machine.firing_texts {
             let narrow = self.asm.label();
-            self.asm.load(Size::B4, R1, R6, kind_of(texts, 0));
-            self.asm.load(Size::B4, R2, R6, kind_of(texts, 1));
+            self.asm.load(Size::B4, R1, FIRING, kind_of(texts, 0));
+            self.asm.load(Size::B4, R2, FIRING, kind_of(texts, 1));
             self.asm.alu(Alu::Or, R1, R2);
             self.asm.jump_imm(Jump::Eq, R1, TEXT_NONE as i32, narrow);
             self.reserve(wide_record_bytes, full);
@@ -59,7 +59,7 @@ impl Generator {
     fn head(&mut self, flags: u64) {
         self.asm.call(Helper::KtimeGetNs);
         self.asm.store(Size::B8, R9, offset_of!(RecordHead, time_ns) as i16, R0);
-        self.asm.load(Size::B8, R1, R6, offset_of!(probes_common::clause::Head, pid_tgid) as i16);
+        self.asm.load(Size::B8, R1, FIRING, offset_of!(probes_common::clause::Head, pid_tgid) as i16);
         self.asm.store(Size::B8, R9, offset_of!(RecordHead, pid_tgid) as i16, R1);
         self.asm.call(Helper::GetSmpProcessorId);
         self.asm.constant(R1, flags);
@@ -68,7 +68,7 @@ impl Generator {
         let comm = offset_of!(RecordHead, comm) as i16;
         match self.machine.task_comm.and_then(|offset| i16::try_from(offset).ok()) {
             Some(offset) if self.machine.task_direct => {
-                self.asm.load(Size::B8, R1, R6, offset_of!(probes_common::clause::Head, task) as i16);
+                self.asm.load(Size::B8, R1, FIRING, offset_of!(probes_common::clause::Head, task) as i16);
                 for half in [0, 8] {
                     self.asm.load(Size::B8, R0, R1, offset + half);
                     self.asm.store(Size::B8, R9, comm + half, R0);
@@ -86,7 +86,7 @@ impl Generator {
     /// The provider's own fields, as they are.
     fn facts_into_record(&mut self, bytes: usize) {
         for at in (0..bytes).step_by(8) {
-            self.asm.load(Size::B8, R1, R6, (HEAD_BYTES + at) as i16);
+            self.asm.load(Size::B8, R1, FIRING, (HEAD_BYTES + at) as i16);
             self.asm.store(Size::B8, R9, (size_of::<RecordHead>() + at) as i16, R1);
         }
     }
@@ -95,11 +95,11 @@ impl Generator {
     fn copy_text(&mut self, texts: u16, text: usize, to: i16) {
         let (kernel, bytes, read, done) = (self.asm.label(), self.asm.label(), self.asm.label(), self.asm.label());
         self.asm.store_imm(Size::B8, R9, to, 0);
-        self.asm.load(Size::B4, R0, R6, kind_of(texts, text));
+        self.asm.load(Size::B4, R0, FIRING, kind_of(texts, text));
         self.asm.jump_imm(Jump::Eq, R0, TEXT_NONE as i32, done);
         self.asm.mov(R1, R9);
         self.asm.alu_imm(Alu::Add, R1, i32::from(to) + 8);
-        self.asm.load(Size::B8, R3, R6, field_of(texts, text, offset_of!(TextRef, ptr)));
+        self.asm.load(Size::B8, R3, FIRING, field_of(texts, text, offset_of!(TextRef, ptr)));
         self.asm.alu_imm(Alu::Mov, R2, TEXT_BYTES_MAX as i32);
         self.asm.jump_imm(Jump::Eq, R0, TEXT_KERNEL_STRING as i32, kernel);
         self.asm.jump_imm(Jump::Ne, R0, TEXT_STRING as i32, bytes);
@@ -109,11 +109,11 @@ impl Generator {
         self.asm.call(Helper::ProbeReadKernelStr);
         self.asm.goto(read);
         self.asm.bind(bytes);
-        self.asm.load(Size::B4, R2, R6, field_of(texts, text, offset_of!(TextRef, len)));
+        self.asm.load(Size::B4, R2, FIRING, field_of(texts, text, offset_of!(TextRef, len)));
         self.asm.jump_imm(Jump::Gt, R2, TEXT_BYTES_MAX as i32, done);
         self.asm.call(Helper::ProbeReadUser);
         self.asm.jump_imm(Jump::Ne, R0, 0, read);
-        self.asm.load(Size::B4, R0, R6, field_of(texts, text, offset_of!(TextRef, len)));
+        self.asm.load(Size::B4, R0, FIRING, field_of(texts, text, offset_of!(TextRef, len)));
         self.asm.bind(read);
         self.asm.store(Size::B8, R9, to, R0);
         self.asm.bind(done);

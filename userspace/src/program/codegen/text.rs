@@ -1,9 +1,9 @@
 //! Strings against patterns, and numbers against sets of names.
 use super::expr::OPERANDS;
-use super::{Generator, Result};
+use super::{FRAME, Generator, Result};
 use crate::program::field::{Field, TEXT_WORDS};
 use crate::program::glob::Glob;
-use crate::program::insn::{Alu, Jump, Label, MapName, R0, R1, R2, R7, R9, Reg, Size};
+use crate::program::insn::{Alu, Jump, Label, MapName, R0, R1, R2, R9, Reg, Size};
 
 /// A set up to here is a chain of comparisons, else a bitmap.
 const CHAIN_MAX: usize = 8;
@@ -72,7 +72,7 @@ impl Generator {
         let keep = &OPERANDS[..depth.min(2)];
         let saved = self.slot(16)?;
         for (reg, at) in keep.iter().zip([saved, saved + 8]) {
-            self.asm.store(Size::B8, R7, at, *reg);
+            self.asm.store(Size::B8, FRAME, at, *reg);
         }
         let done = self.asm.label();
         self.asm.constant(state, 1);
@@ -91,7 +91,7 @@ impl Generator {
         }
         self.asm.bind(done);
         for (reg, at) in keep.iter().zip([saved, saved + 8]) {
-            self.asm.load(Size::B8, *reg, R7, at);
+            self.asm.load(Size::B8, *reg, FRAME, at);
         }
         self.frame_used -= 16;
         self.asm.alu_imm(Alu::Rsh, state, glob.accept_bit() as i32);
