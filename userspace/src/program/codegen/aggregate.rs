@@ -108,7 +108,10 @@ impl Generator {
         self.lookup(MapName::Table, key)?;
         self.asm.jump_imm(Jump::Ne, R0, 0, found);
         let (full, counted) = (self.asm.label(), self.asm.label());
-        self.asm.load(Size::B8, R1, FRAME, outcome);
+        // An int before 6.4: called directly, it leaves the upper half of r0 as zeros.
+        self.asm.load(Size::B4, R1, FRAME, outcome);
+        self.asm.alu_imm(Alu::Lsh, R1, 32);
+        self.asm.alu_imm(Alu::Arsh, R1, 32);
         self.asm.jump_imm(Jump::Eq, R1, -E2BIG, full);
         self.asm.jump_imm(Jump::Eq, R1, -EEXIST, full);
         self.count_loss(LossKind::UpdateFailed)?;
