@@ -2,7 +2,8 @@
 //!
 //! sys_exit knows number and result, but not every call returns once: a clone returns in the child too (skipped), an
 //! exit never does (taken from the end of the thread), and rt_sigreturn comes back without its number (inferred).
-//! Each program exists twice: with typed pointers (tp_btf) where the kernel's BTF is there, else raw_tp.
+//! Each program exists three times: with typed pointers (tp_btf) where the kernel's BTF is there, else raw_tp, and for
+//! the tracepoint's perf event (classic) where the kernel preempts the other two.
 #![no_std]
 #![no_main]
 
@@ -12,9 +13,9 @@ use core::ptr::addr_of_mut;
 use aya_ebpf::{
     EbpfContext, Global,
     helpers::{bpf_ktime_get_ns, bpf_probe_read_user_str_bytes, bpf_task_pt_regs},
-    macros::{btf_tracepoint, map, raw_tracepoint},
+    macros::{btf_tracepoint, map, raw_tracepoint, tracepoint},
     maps::{Array, HashMap},
-    programs::{BtfTracePointContext, RawTracePointContext},
+    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
 use probes_common::{
     clause::{Head, TEXT_BYTES_MAX, TEXT_KERNEL_STRING, TEXT_NONE, TEXT_STRING, TEXTS, TextRef},
@@ -110,6 +111,41 @@ pub fn sys_exit_raw(ctx: RawTracePointContext) -> i32 {
         clause(ctx.as_ptr(), &mut firing);
     }
     0
+}
+
+#[tracepoint]
+pub fn sys_enter_classic(_: TracePointContext) -> i32 {
+    entered(current_regs())
+}
+
+#[tracepoint]
+pub fn sys_exit_classic(ctx: TracePointContext) -> i32 {
+    // struct trace_event_raw_sys_exit: 8 bytes common to all, the number, what it returned.
+    const RETURNED: usize = 16;
+    // SAFETY: the verifier checks that the record is that long.
+    let ret = unsafe { *ctx.as_ptr().cast::<u8>().add(RETURNED).cast::<i64>() };
+    let mut firing = MaybeUninit::uninit();
+    if returned(current_regs(), ret, &mut firing) {
+        clause(ctx.as_ptr(), &mut firing);
+    }
+    0
+}
+
+#[tracepoint]
+pub fn thread_end_classic(ctx: TracePointContext) -> i32 {
+    let mut firing = MaybeUninit::uninit();
+    // A thread ends itself.
+    if ended(Kernel::<true>(Task::current().address), &mut firing) {
+        clause(ctx.as_ptr(), &mut firing);
+    }
+    0
+}
+
+/// The registers that the current task entered the kernel with. Kernel: 5.15; only classic programs need it.
+#[inline(always)]
+fn current_regs() -> Kernel<true> {
+    // SAFETY: the task is a BTF pointer: classic programs are taken only where `TASK_DIRECT` is 1.
+    Kernel(unsafe { bpf_task_pt_regs(Task::current().address as *mut _) } as *const u8)
 }
 
 #[btf_tracepoint(function = "sched_process_exit")]

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::io;
 
+use super::path::PREEMPT_COUNT;
+
 /// The file as it is, and where each type begins.
 pub struct Btf {
     bytes: Vec<u8>,
@@ -68,13 +70,13 @@ impl Btf {
         self.word(at + 4) >> 24 & 0x1f
     }
 
-    /// Ids of the typedefs and structs with these names, in one pass.
+    /// Ids of the typedefs, structs and variables with these names, in one pass.
     fn find<'a>(&self, wanted: &[(u32, &'a str)]) -> HashMap<&'a str, u32> {
         let mut found = HashMap::new();
         for (index, at) in self.types.iter().enumerate() {
             let at = *at as usize;
             let kind = self.kind_at(at);
-            if kind != KIND_STRUCT && kind != KIND_TYPEDEF {
+            if !matches!(kind, KIND_STRUCT | KIND_TYPEDEF | KIND_VAR) {
                 continue;
             }
             for (wanted_kind, name) in wanted {
@@ -98,8 +100,10 @@ impl Btf {
                 wanted.push((KIND_STRUCT, name));
             }
         }
+        wanted.push((KIND_VAR, PREEMPT_COUNT));
         let ids = self.find(&wanted);
         Found {
+            preempt_count: ids.get(PREEMPT_COUNT).copied(),
             tracepoints: tracepoints
                 .iter()
                 .zip(&typedefs)
@@ -155,6 +159,8 @@ impl Btf {
 /// What was asked for and is there.
 #[derive(Debug, Clone, Default)]
 pub struct Found {
+    /// BTF id of the variable [`PREEMPT_COUNT`].
+    pub preempt_count: Option<u32>,
     /// BTF id by tracepoint.
     pub tracepoints: HashMap<String, u32>,
     /// Byte offset by struct and path.

@@ -9,35 +9,6 @@ use crate::providers::{Probe, Provider};
 use crate::sys::bpf::{self, LoadError, ProgramSpec};
 use crate::sys::process;
 
-/// One way to attach to tracepoints, from the one that costs least to the one that asks least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Path {
-    /// tp_btf: arguments are pointers of known type. Kernel: 5.5 and BTF.
-    pub typed: bool,
-    /// bpf_get_current_task_btf. Kernel: 5.11.
-    pub task_direct: bool,
-    /// bpf_task_pt_regs. Kernel: 5.15.
-    pub task_pt_regs: bool,
-}
-
-impl Path {
-    pub const ALL: [Path; 4] = [
-        Path { typed: true, task_direct: true, task_pt_regs: true },
-        Path { typed: true, task_direct: true, task_pt_regs: false },
-        Path { typed: true, task_direct: false, task_pt_regs: false },
-        Path { typed: false, task_direct: false, task_pt_regs: false },
-    ];
-
-    pub fn is_last_resort(self) -> bool {
-        !self.typed
-    }
-
-    /// The section that the programs come from.
-    pub fn name(self) -> &'static str {
-        if self.typed { "tp_btf" } else { "raw_tp" }
-    }
-}
-
 /// The kernel said no: what, why, and what to do.
 #[derive(Debug)]
 pub struct Refusal {

@@ -3,6 +3,7 @@ pub mod btf;
 pub mod budget;
 pub mod features;
 pub mod object;
+pub mod path;
 pub mod tables;
 pub mod target;
 pub mod verifier;
@@ -16,11 +17,12 @@ use crate::program::codegen::{self, Compiled, Shape};
 use crate::program::insn::MapName;
 use crate::program::tree::Clause;
 use crate::providers::{Kernel, Probe, Provider};
-use crate::sys::bpf;
+use crate::sys::{bpf, perf, tracefs};
 use btf::{Btf, Found};
 use budget::Limits;
-use features::{Path, Refusal};
+use features::Refusal;
 use object::{ClauseMaps, Linked, Maps};
+use path::{Hook, Path};
 use tables::Tables;
 use target::Target;
 
@@ -45,8 +47,34 @@ pub struct Enabled {
     pub shape: Shape,
     pub path: Path,
     pub facts: u32,
-    programs: Vec<(Probe, OwnedFd)>,
+    programs: Vec<Program>,
     links: Vec<OwnedFd>,
+}
+
+/// A loaded program and what it is for.
+struct Program {
+    probe: Probe,
+    hook: Hook,
+    program: OwnedFd,
+}
+
+impl Program {
+    fn attach(&self) -> Result<OwnedFd> {
+        let program = self.program.as_fd();
+        let tracepoint = self.probe.tracepoint;
+        let link = match (self.hook, self.probe.classic) {
+            (Hook::Classic, Some((folder, _))) => {
+                let id = tracefs::read(&format!("events/{folder}/{tracepoint}/id")).context("read tracefs")?;
+                perf::attach_tracepoint(id.trim().parse().context("read tracefs")?, program)
+            }
+            (Hook::Raw, _) => {
+                let name = std::ffi::CString::new(tracepoint).expect("a tracepoint's name has no NUL");
+                bpf::raw_tracepoint_open(Some(&name), program)
+            }
+            (Hook::Typed | Hook::Classic, _) => bpf::raw_tracepoint_open(None, program),
+        };
+        link.map_err(Into::into)
+    }
 }
 
 struct ClauseDescriptors<'a> {
@@ -76,7 +104,7 @@ pub fn enable(request: &Request) -> Result<Enabled> {
     let probes = (provider.probes)(facts, request.target.follow);
     let found = look_up(provider, &probes);
     let mut refusal = None;
-    for path in Path::ALL {
+    for path in Path::candidates(&found) {
         match enable_by(path, request, facts, &probes, &found) {
             Ok(enabled) => return Ok(enabled),
             Err(error) => match error.downcast::<Refusal>() {
@@ -91,14 +119,15 @@ pub fn enable(request: &Request) -> Result<Enabled> {
 }
 
 fn look_up(provider: &Provider, probes: &[Probe]) -> Found {
-    let tracepoints: Vec<&str> = probes.iter().map(|probe| probe.tracepoint).collect();
+    let mut tracepoints: Vec<&str> = probes.iter().map(|probe| probe.tracepoint).collect();
+    tracepoints.push("sys_enter");
     let members: Vec<_> = target::MEMBERS.iter().chain(provider.members).copied().collect();
     Btf::of_running_kernel().map(|btf| btf.look_up(&tracepoints, &members)).unwrap_or_default()
 }
 
 fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found: &Found) -> Result<Enabled> {
     let provider = request.provider;
-    if path.typed && probes.iter().any(|probe| !found.tracepoints.contains_key(probe.tracepoint)) {
+    if path.hook != Hook::Raw && probes.iter().any(|probe| !found.tracepoints.contains_key(probe.tracepoint)) {
         return Err(Refusal::not_here("the kernel has no BTF").into());
     }
     let kernel = Kernel { btf: found.clone(), task_direct: path.task_direct, task_pt_regs: path.task_pt_regs };
@@ -131,13 +160,17 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     };
     let mut programs = Vec::new();
     for probe in probes {
-        let name = if path.typed { probe.typed } else { probe.raw };
+        let (hook, name) = match (path.hook, probe.classic) {
+            (Hook::Classic, Some((_, name))) => (Hook::Classic, name),
+            (Hook::Classic | Hook::Typed, _) => (Hook::Typed, probe.typed),
+            (Hook::Raw, _) => (Hook::Raw, probe.raw),
+        };
         let insns = linked.instructions(name, &compiled.code, &descriptors)?;
-        let btf_id = path.typed.then(|| found.tracepoints[probe.tracepoint]);
-        let program =
-            object::load(name, &insns, linked.license(), btf_id, path.is_last_resort() || request.verifier_log)
-                .map_err(|error| Refusal::load(provider, probe, error, request.verifier_log))?;
-        programs.push((*probe, program));
+        let btf_id = found.tracepoints.get(probe.tracepoint).copied();
+        let log = path.is_last_resort() || request.verifier_log;
+        let program = object::load(name, &insns, linked.license(), hook, btf_id, log)
+            .map_err(|error| Refusal::load(provider, probe, error, request.verifier_log))?;
+        programs.push(Program { probe: *probe, hook, program });
     }
     Ok(Enabled { maps: linked.maps, tables, ring, shape: compiled.shape, path, facts, programs, links: Vec::new() })
 }
@@ -192,10 +225,10 @@ fn ring(bytes: u32) -> Result<OwnedFd> {
 impl Enabled {
     /// Attaches all programs, in the provider's order. From here on firings count.
     pub fn go(&mut self, target: &Target) -> Result<()> {
-        for (probe, program) in &self.programs {
-            let name = std::ffi::CString::new(probe.tracepoint).expect("a tracepoint's name has no NUL");
-            let link = bpf::raw_tracepoint_open((!self.path.typed).then_some(&name), program.as_fd())
-                .with_context(|| format!("attach to tracepoint `{}`", probe.tracepoint))
+        for program in &self.programs {
+            let link = program
+                .attach()
+                .with_context(|| format!("attach to tracepoint `{}`", program.probe.tracepoint))
                 .map_err(features::refused)?;
             self.links.push(link);
         }
@@ -213,15 +246,14 @@ impl Enabled {
 
     /// Firings that programs missed since BPF ran on the CPU already. None: this kernel does not tell.
     pub fn recursion_misses(&self) -> Option<u64> {
-        let misses = |program: &OwnedFd| bpf::prog_info(program.as_fd()).ok()?.recursion_misses;
-        self.programs.iter().map(|(_, program)| misses(program)).sum()
+        self.programs.iter().map(|program| bpf::prog_info(program.program.as_fd()).ok()?.recursion_misses).sum()
     }
 
     /// Each program with its own account of what it cost.
     pub fn programs(&self) -> impl Iterator<Item = (&'static str, bpf::ProgramInfo)> + '_ {
         self.programs
             .iter()
-            .filter_map(|(probe, program)| Some((probe.tracepoint, bpf::prog_info(program.as_fd()).ok()?)))
+            .filter_map(|program| Some((program.probe.tracepoint, bpf::prog_info(program.program.as_fd()).ok()?)))
     }
 
     pub fn loss_map(&self) -> BorrowedFd<'_> {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use aya_obj::Object;
 use aya_obj::generated::bpf_insn;
 
+use super::path::Hook;
 use crate::program::insn::{Code, Insn, MapName};
 use crate::program::splice;
 use crate::sys::bpf::{self, LoadError, MapSpec, ProgramSpec};
@@ -96,23 +97,19 @@ fn insn(insn: &bpf_insn) -> Insn {
     Insn { code: insn.code, dst: insn.dst_reg(), src: insn.src_reg(), off: insn.off, imm: insn.imm }
 }
 
-/// Loads a tracepoint program: with the BTF id of the tracepoint's prototype for typed pointers, else raw.
+/// Loads a tracepoint program; `btf_id` is that of the tracepoint's prototype, for typed pointers.
 pub fn load(
     name: &str,
     insns: &[Insn],
     license: &CString,
+    hook: Hook,
     btf_id: Option<u32>,
     log: bool,
 ) -> std::result::Result<OwnedFd, LoadError> {
-    bpf::prog_load(
-        &ProgramSpec {
-            name,
-            program_type: if btf_id.is_some() { bpf::PROG_TYPE_TRACING } else { bpf::PROG_TYPE_RAW_TRACEPOINT },
-            attach_type: if btf_id.is_some() { bpf::ATTACH_TRACE_RAW_TP } else { 0 },
-            attach_btf_id: btf_id.unwrap_or(0),
-            insns,
-            license,
-        },
-        log,
-    )
+    let (program_type, attach_type, attach_btf_id) = match hook {
+        Hook::Typed => (bpf::PROG_TYPE_TRACING, bpf::ATTACH_TRACE_RAW_TP, btf_id.unwrap_or(0)),
+        Hook::Raw => (bpf::PROG_TYPE_RAW_TRACEPOINT, 0, 0),
+        Hook::Classic => (bpf::PROG_TYPE_TRACEPOINT, 0, 0),
+    };
+    bpf::prog_load(&ProgramSpec { name, program_type, attach_type, attach_btf_id, insns, license }, log)
 }

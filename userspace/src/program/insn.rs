@@ -99,6 +99,7 @@ pub enum Helper {
     ProbeReadKernelStr = 115,
     RingbufReserve = 131,
     RingbufSubmit = 132,
+    ThisCpuPtr = 154,
 }
 
 /// A map that generated code refers to; the loader knows its descriptor.

@@ -51,7 +51,7 @@ pub struct Provider {
     pub event_json: fn(&Record, &mut Vec<u8>) -> usize,
 }
 
-/// A tracepoint with the two programs that can be attached to it.
+/// A tracepoint with the programs that can be attached to it.
 #[derive(Debug, Clone, Copy)]
 pub struct Probe {
     pub tracepoint: &'static str,
@@ -59,6 +59,8 @@ pub struct Probe {
     pub typed: &'static str,
     /// For raw arguments (raw_tp).
     pub raw: &'static str,
+    /// For its perf event: the folder in tracefs and the program. None: its record lacks what the program needs.
+    pub classic: Option<(&'static str, &'static str)>,
 }
 
 /// A map of what has begun and not ended: keys are 4-byte thread ids, values begin with a monotonic time (0: nothing).

@@ -119,17 +119,27 @@ fn default_columns(latency: bool) -> Vec<(&'static str, &'static str, &'static s
     columns
 }
 
+const fn probe(
+    tracepoint: &'static str,
+    typed: &'static str,
+    raw: &'static str,
+    classic: Option<(&'static str, &'static str)>,
+) -> Probe {
+    Probe { tracepoint, typed, raw, classic }
+}
+
 fn probes(facts: u32, following: bool) -> Vec<Probe> {
     let mut probes = Vec::new();
-    // Who follows must know a child before its first call.
+    // Who follows must know a child before its first call. Its perf event does not say whose thread the child is.
     if following {
-        probes.push(Probe { tracepoint: "sched_process_fork", typed: "thread_start", raw: "thread_start_raw" });
+        probes.push(probe("sched_process_fork", "thread_start", "thread_start_raw", None));
     }
-    probes.push(Probe { tracepoint: "sched_process_exit", typed: "thread_end", raw: "thread_end_raw" });
+    let classic = Some(("sched", "thread_end_classic"));
+    probes.push(probe("sched_process_exit", "thread_end", "thread_end_raw", classic));
     // The return first: an entry that is seen has its return seen.
-    probes.push(Probe { tracepoint: "sys_exit", typed: "sys_exit", raw: "sys_exit_raw" });
+    probes.push(probe("sys_exit", "sys_exit", "sys_exit_raw", Some(("raw_syscalls", "sys_exit_classic"))));
     if facts & FACT_ELAPSED != 0 {
-        probes.push(Probe { tracepoint: "sys_enter", typed: "sys_enter", raw: "sys_enter_raw" });
+        probes.push(probe("sys_enter", "sys_enter", "sys_enter_raw", Some(("raw_syscalls", "sys_enter_classic"))));
     }
     probes
 }

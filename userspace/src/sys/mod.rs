@@ -2,4 +2,6 @@
 #![allow(unsafe_code)]
 
 pub mod bpf;
+pub mod perf;
 pub mod process;
+pub mod tracefs;

@@ -1,0 +1,61 @@
+//! `perf_event_open(2)`: an event as a descriptor, with a BPF program on it.
+use std::io::{Error, Result};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+const PERF_TYPE_TRACEPOINT: u32 = 2;
+const PERF_FLAG_FD_CLOEXEC: u64 = 8;
+const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
+const PERF_EVENT_IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
+
+/// struct perf_event_attr up to PERF_ATTR_SIZE_VER1 (v5.10 include/uapi/linux/perf_event.h).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct Attr {
+    kind: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup_events: u32,
+    bp_type: u32,
+    config1: u64,
+    config2: u64,
+}
+
+/// Runs `program` at every hit of the tracepoint with this number, on all CPUs, until the descriptor is closed.
+///
+/// Errors: EACCES or EPERM without CAP_PERFMON. Kernel: 4.7.
+pub fn attach_tracepoint(id: u64, program: BorrowedFd) -> Result<OwnedFd> {
+    // One event on one CPU serves: a tracepoint's programs run before it is looked who listens there.
+    let attr = Attr {
+        kind: PERF_TYPE_TRACEPOINT,
+        size: size_of::<Attr>() as u32,
+        config: id,
+        sample_period: 1,
+        ..Attr::default()
+    };
+    let event = open(&attr, -1, 0)?;
+    ioctl(&event, PERF_EVENT_IOC_SET_BPF, program.as_raw_fd())?;
+    ioctl(&event, PERF_EVENT_IOC_ENABLE, 0)?;
+    Ok(event)
+}
+
+fn open(attr: &Attr, pid: i32, cpu: i32) -> Result<OwnedFd> {
+    // SAFETY: `attr` is as long as it says.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_perf_event_open, std::ptr::from_ref(attr), pid, cpu, -1, PERF_FLAG_FD_CLOEXEC)
+    };
+    if fd < 0 {
+        return Err(Error::last_os_error());
+    }
+    // SAFETY: it was just made for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+fn ioctl(event: &OwnedFd, request: libc::c_ulong, argument: i32) -> Result<()> {
+    // SAFETY: both requests take a number.
+    let result = unsafe { libc::ioctl(event.as_raw_fd(), request, argument) };
+    if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
+}
