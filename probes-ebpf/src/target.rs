@@ -1,4 +1,6 @@
 //! The target filter: the first thing that every program does.
+use core::hint::black_box;
+
 use aya_ebpf::{
     Global,
     bindings::bpf_pidns_info,
@@ -10,11 +12,12 @@ use probes_common::{
     clause::Head,
     loss::LossKind,
     target::{
-        CGROUPS_MAX, TARGET_CGROUP, TARGET_FOLLOW, TARGET_ONE, TARGET_SET, TARGET_TIDS, TARGETS_MAX, THREAD,
-        UNKNOWN_OFFSET,
+        CGROUPS_MAX, NAMESPACES_MAX, TARGET_CGROUP, TARGET_FOLLOW, TARGET_ONE, TARGET_SET, TARGET_TIDS, TARGETS_MAX,
+        THREAD, UNKNOWN_OFFSET,
     },
 };
 
+use crate::atomic;
 use crate::loss;
 use crate::task::{Kernel, TASK_DIRECT, TASK_TGID, TASK_TID, Task};
 
@@ -39,11 +42,14 @@ static TASK_THREAD_PID: Global<u32> = Global::new(UNKNOWN_OFFSET);
 static PID_LEVEL: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static PID_NUMBERS: Global<u32> = Global::new(UNKNOWN_OFFSET);
+/// Offset of a PID namespace's inode.
+#[unsafe(no_mangle)]
+static PIDNS_INUM: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static CGROUPS_USED: Global<u32> = Global::new(0);
 
 #[map]
-static TARGETS: HashMap<u64, u32> = HashMap::with_max_entries(TARGETS_MAX, 0);
+static TARGETS: HashMap<u64, u64> = HashMap::with_max_entries(TARGETS_MAX, 0);
 #[map]
 static CGROUPS: CgroupArray = CgroupArray::with_max_entries(CGROUPS_MAX, 0);
 
@@ -75,9 +81,15 @@ pub fn target() -> Option<Head> {
 fn identity() -> Option<(Task, u64)> {
     if PIDNS_INO.load() != 0 {
         let mut ids = bpf_pidns_info { pid: 0, tgid: 0 };
-        // SAFETY: `ids` is as long as said. Fails for tasks of other namespaces, which have no number here.
+        // SAFETY: `ids` is as long as said. Fails for tasks of other namespaces.
         let failed = unsafe { bpf_get_ns_current_pid_tgid(PIDNS_DEV.load(), PIDNS_INO.load(), &mut ids, 8) };
-        return if failed != 0 { None } else { Some((Task::current(), (ids.tgid as u64) << 32 | ids.pid as u64)) };
+        let task = Task::current();
+        if failed == 0 {
+            return Some((task, (ids.tgid as u64) << 32 | ids.pid as u64));
+        }
+        // One that lives in a namespace below spoor's has a number in spoor's, too; all others have none.
+        let (tgid, tid) = ids_of(Kernel::<false>(task.address));
+        return if tgid == 0 { None } else { Some((task, (tgid as u64) << 32 | tid as u64)) };
     }
     let task = Task::current();
     if TASK_DIRECT.load() != 0 {
@@ -110,53 +122,88 @@ fn in_cgroups() -> bool {
     false
 }
 
-/// A target has a child: the child becomes a target. Ids of both as spoor's PID namespace has them.
+/// The current task has a child: one of a target may become a target. Ids as spoor's PID namespace has them.
 #[inline(always)]
-pub fn follow(parent_pid_tgid: u64, child_tgid: u32, child_tid: u32) {
-    let mode = TARGET_MODE.load();
-    if mode & TARGET_FOLLOW == 0 || !listed(parent_pid_tgid, mode) {
-        return;
-    }
-    let same_process = child_tgid == (parent_pid_tgid >> 32) as u32;
-    let key = if same_process { child_tid as u64 | THREAD } else { child_tgid as u64 };
-    // A new thread of a listed process needs no entry of its own.
-    if same_process && TARGETS.get_ptr(child_tgid as u64).is_some() {
-        return;
-    }
-    if TARGETS.insert(key, 1u32, 0).is_err() {
-        loss::count(LossKind::FollowFull);
-    }
-}
-
-/// The numbers of an ended thread may be given to another: forget them.
-#[inline(always)]
-pub fn forget(pid_tgid: u64, last_thread: bool) {
+pub fn born(child_tgid: u32, child_tid: u32) {
     let mode = TARGET_MODE.load();
     if mode & TARGET_SET == 0 {
         return;
     }
-    let _ = TARGETS.remove(pid_tgid & 0xffff_ffff | THREAD);
-    if last_thread {
-        let _ = TARGETS.remove(pid_tgid >> 32);
+    let Some((_, parent)) = identity() else { return };
+    if child_tgid == (parent >> 32) as u32 {
+        if let Some(threads) = TARGETS.get_ptr_mut(child_tgid as u64) {
+            // SAFETY: a live map value.
+            unsafe { atomic::add(threads, 1) };
+        } else if mode & TARGET_FOLLOW != 0 && listed(parent, mode) {
+            add(child_tid as u64 | THREAD);
+        }
+    } else if mode & TARGET_FOLLOW != 0 && listed(parent, mode) {
+        add(child_tgid as u64);
+    } else {
+        // A number that a target had is given to a stranger.
+        let _ = TARGETS.remove(child_tgid as u64);
     }
 }
 
-/// tgid and tid, in spoor's PID namespace, of a task that is not the current one, such as a new child.
+#[inline(always)]
+fn add(key: u64) {
+    if TARGETS.insert(key, 1, 0).is_err() {
+        loss::count(LossKind::FollowFull);
+    }
+}
+
+/// A thread has ended; a process goes from the list with the last of its threads. Not with signal->live: that is 0 for
+/// all of the last ones that are on their way to here.
+#[inline(always)]
+pub fn ended(pid_tgid: u64) {
+    if TARGET_MODE.load() & TARGET_SET == 0 {
+        return;
+    }
+    let _ = TARGETS.remove(pid_tgid & 0xffff_ffff | THREAD);
+    if let Some(threads) = TARGETS.get_ptr_mut(pid_tgid >> 32) {
+        // SAFETY: a live map value. Two that end at once may both see 0; the second removes nothing.
+        let left = unsafe {
+            atomic::add(threads, u64::MAX);
+            threads.read_volatile()
+        };
+        if left == 0 {
+            let _ = TARGETS.remove(pid_tgid >> 32);
+        }
+    }
+}
+
+/// tgid and tid, in spoor's PID namespace, of a task that may live in another; 0 where it has none there.
 #[inline(always)]
 pub fn ids_of<const DIRECT: bool>(task: Kernel<DIRECT>) -> (u32, u32) {
     if PIDNS_INO.load() == 0 {
         return (task.read(TASK_TGID.load()), task.read(TASK_TID.load()));
     }
     let leader: u64 = task.read(TASK_GROUP_LEADER.load());
-    (innermost_id(leader as *const u8), innermost_id(task.0))
+    (number_here(leader as *const u8), number_here(task.0))
 }
 
-/// A task's number in the PID namespace that it lives in. Copies, since the place of the number is computed.
+/// A task's number in spoor's PID namespace. Copies, since the place of the number is computed.
 #[inline(always)]
-fn innermost_id(task: *const u8) -> u32 {
+fn number_here(task: *const u8) -> u32 {
+    // struct upid is { int nr; struct pid_namespace *ns; } (v5.10 include/linux/pid.h).
+    const UPID_BYTES: u32 = 16;
+    const UPID_NS: u32 = 8;
     let pid: u64 = Kernel::<false>(task).read(TASK_THREAD_PID.load());
     let pid = Kernel::<false>(pid as *const u8);
     let level: u32 = pid.read(PID_LEVEL.load());
-    // struct upid is { int nr; struct pid_namespace *ns; }: 16 bytes (v5.10 include/linux/pid.h).
-    pid.read(PID_NUMBERS.load() + level * 16)
+    let mut i = 0;
+    while i < NAMESPACES_MAX {
+        // Hidden from the optimizer, which would make both bounds one that the verifier cannot follow.
+        if black_box(i) > level {
+            break;
+        }
+        let at = PID_NUMBERS.load() + i * UPID_BYTES;
+        let namespace: u64 = pid.read(at + UPID_NS);
+        let inode: u32 = Kernel::<false>(namespace as *const u8).read(PIDNS_INUM.load());
+        if inode as u64 == PIDNS_INO.load() {
+            return pid.read(at);
+        }
+        i += 1;
+    }
+    0
 }

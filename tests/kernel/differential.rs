@@ -209,8 +209,7 @@ impl Host {
 
     /// Rows by key, a word each.
     fn rows(&self) -> Result<HashMap<u64, Vec<u64>>> {
-        let rows = spoor::snapshot::read_hash(self.table.as_fd(), 8, self.layout.words)?;
-        Ok(rows.into_iter().map(|(key, row)| (u64::from_ne_bytes(key.try_into().expect("one word")), row)).collect())
+        Ok(spoor::snapshot::read_hash(self.table.as_fd(), self.layout.words)?.into_iter().collect())
     }
 
     /// The row of an aggregation without keys.

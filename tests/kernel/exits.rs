@@ -7,6 +7,7 @@ crate::tests![
     children_that_exit_are_counted_under_follow,
     threads_killed_by_an_exit_group_made_no_call,
     threads_killed_by_an_exit_group_made_no_call_with_latency,
+    threads_that_exit_at_once_are_counted,
     a_killed_process_made_no_exit,
     exits_can_be_selected_by_their_argument,
 ];
@@ -65,6 +66,15 @@ fn exits_can_be_selected_by_their_argument() -> Result<()> {
         work.run()?;
         ensure_eq!(work.process().wait()?.code(), Some(7), "exit status of the workload");
         trace.finish()?.calls_of("exit_group", count)?;
+    }
+    Ok(())
+}
+
+/// Where the traced processes are listed: a process leaves the list with the last of its threads, not before.
+fn threads_that_exit_at_once_are_counted() -> Result<()> {
+    for args in [&["--follow"][..], &["--follow", "-L"]] {
+        let run = syscalls(args).attached_to(&["exits-at-once", "200", "8"])?;
+        run.calls_of("exit", 1800)?;
     }
     Ok(())
 }

@@ -31,6 +31,10 @@ crate::tests![
     in_a_pid_namespace_a_pid_is_of_that_namespace,
     in_a_pid_namespace_a_command_is_traced,
     in_a_pid_namespace_children_are_followed,
+    a_pid_namespace_below_is_followed,
+    the_end_of_the_thread_ends_the_run,
+    a_process_that_has_ended_already_ends_the_run,
+    an_exec_by_a_thread_is_one_call_with_its_duration,
 ];
 
 fn a_pid_means_all_threads_of_the_process() -> Result<()> {
@@ -316,4 +320,55 @@ fn in_a_pid_namespace_children_are_followed() -> Result<()> {
     let run = setup.around(&["children", "3", "100", "2"])?;
     run.calls_of("getppid", 600)?;
     run.calls_of("exit_group", 7)
+}
+
+/// A process of a namespace in the namespace has a number in both. Its own PID 1 is not spoor's.
+fn a_pid_namespace_below_is_followed() -> Result<()> {
+    let workload = binaries::workload().display().to_string();
+    let setup = syscalls(&["--follow", "--by", "pid,syscall"]).through(&[&workload, "in-pidns"]);
+    let run = setup.around(&["in-pidns", &workload, "children", "3", "100", "2"])?;
+    run.calls_of("getppid", 600)?;
+    let pids = run.report()?.counts_by("pid")?;
+    ensure!(!pids.contains_key("1") && !pids.contains_key("0"), "PIDs {pids:?}: {run}");
+    Ok(())
+}
+
+/// The process goes on.
+fn the_end_of_the_thread_ends_the_run() -> Result<()> {
+    let mut work = Work::holding(&["threads", "3", "900"])?;
+    let tid = work.others()[1].to_string();
+    let trace = syscalls(&["-t", &tid]).start()?;
+    work.run()?;
+    let run = trace.finish()?;
+    run.calls_are(&[("getppid", 900), ("readv", 1), ("writev", 1), ("exit", 1)])?;
+    work.release()?;
+    work.end()
+}
+
+/// A child that nobody has waited for yet.
+fn a_process_that_has_ended_already_ends_the_run() -> Result<()> {
+    let mut command = Command::new(binaries::workload());
+    let mut child = command.args(["getppid", "0"]).stdout(std::process::Stdio::null()).spawn()?;
+    sys::wait_without_reaping(child.id())?;
+    let pid = child.id().to_string();
+    for args in [&[][..], &["--follow"], &["-t", &pid]] {
+        let run = syscalls(&["-p", &pid]).and(args).run()?;
+        ensure_eq!(run.code(), 0, "status of {run}");
+    }
+    child.wait()?;
+    Ok(())
+}
+
+/// The thread takes the number of the first one, in the middle of its call.
+fn an_exec_by_a_thread_is_one_call_with_its_duration() -> Result<()> {
+    let workload = binaries::workload().display().to_string();
+    for args in [&[][..], &["-L"], &["-L", "--follow"]] {
+        let run = syscalls(args).attached_to(&["exec-thread", &workload, "7"])?;
+        run.calls_of("execve", 1)?;
+        run.calls_of("getppid", 7)?;
+    }
+    let events = syscalls(&["--events"]).attached_to(&["exec-thread", &workload, "7"])?;
+    let exec = events.stdout.lines().find(|line| line.contains("execve")).context("an execve")?;
+    ensure!(exec.contains(&workload) && exec.contains("elapsed_ns\":"), "no path or duration: {exec}");
+    Ok(())
 }

@@ -28,6 +28,16 @@ pub fn wait_for_end(pid: u32, at_most: Duration) -> io::Result<bool> {
     Ok(check(unsafe { libc::poll(&mut poll, 1, at_most.as_millis() as i32) }.into())? == 1)
 }
 
+/// Waits until a child of ours has ended, and leaves it a zombie.
+pub fn wait_without_reaping(pid: u32) -> io::Result<()> {
+    // SAFETY: room for one answer.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        check(libc::waitid(libc::P_PID, pid, &mut info, libc::WEXITED | libc::WNOWAIT).into())?;
+    }
+    Ok(())
+}
+
 /// What the command may not do.
 #[derive(Clone, Copy, Debug)]
 pub enum Lower {

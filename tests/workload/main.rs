@@ -118,6 +118,18 @@ const WORKS: &[(&str, &str, &str, Work)] = &[
         "K clone, K wait4; the children leave by int 0x80 exit_group (i386 number 252)",
         compat::exits,
     ),
+    (
+        "exits-at-once",
+        "K T",
+        "K clone, K wait4; each child makes T threads (clone), and all of them and itself leave by exit at one moment",
+        threads::exits_at_once,
+    ),
+    (
+        "exec-thread",
+        "PATH N",
+        "1 execve of PATH by a thread that is not the first; the new image does N getppid",
+        exec::by_a_thread,
+    ),
     ("exec", "PATH N", "N execve of itself in a chain; each image does what its loader does", exec::exec),
     ("sleep-ns", "N NS", "N nanosleep of NS", time::sleep),
     ("known-latency", "N", "N nanosleep of 1 ms", time::known),

@@ -3,6 +3,7 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::calls::repeat_getppid;
+use crate::children::child;
 use crate::protocol::{Did, Protocol};
 use crate::thread::Thread;
 use crate::{Args, sys};
@@ -112,5 +113,34 @@ pub fn exits(args: &Args, protocol: &Protocol) -> Did {
 }
 
 extern "C" fn leave(_: *mut c_void) -> c_int {
+    sys::exit_thread()
+}
+
+/// The last one to be counted as alive need not be the last one to leave.
+pub fn exits_at_once(args: &Args, protocol: &Protocol) -> Did {
+    let (k, t): (u64, usize) = (args.number(0, "K"), args.number(1, "T"));
+    let threads: Vec<Thread> = (0..t).map(|_| Thread::new()).collect();
+    protocol.start();
+    for _ in 0..k {
+        let pid = child(|| {
+            // Its own copy: the child has the memory of its parent at the fork.
+            for thread in &threads {
+                thread.run(leave_together, core::ptr::null());
+            }
+            GO.store(true, Ordering::Release);
+            sys::exit_thread()
+        });
+        sys::wait4(pid);
+    }
+    let all = k * (t as u64 + 1);
+    Did::new().and("clone", all).and("wait4", k).and("exit", all)
+}
+
+static GO: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn leave_together(_: *mut c_void) -> c_int {
+    while !GO.load(Ordering::Acquire) {
+        core::hint::spin_loop();
+    }
     sys::exit_thread()
 }

@@ -29,20 +29,21 @@ pub struct SyscallFiring {
 /// Ids below this number are all that any architecture names; others are rare.
 pub const ID_DOMAIN: u32 = 1024;
 
-/// Value of the map `START`, one a thread.
+/// Value of the map `START`, one a thread. Its key is the task's address: an exec can change a thread's id.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Start {
     /// Monotonic ns; 0: the thread is in no call.
     pub time_ns: u64,
     pub id: u64,
+    pub tid: u64,
     /// Only for exec, whose registers are gone at its return.
     pub args: [u64; 6],
 }
 
 pub const STARTS_MAX: u32 = 16_384;
 
-/// Value of the map `PATHS`: what a thread is about to execute.
+/// Value of the map `PATHS`: what a thread is about to execute, by the task's address.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Path {

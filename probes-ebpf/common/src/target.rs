@@ -14,6 +14,13 @@ pub const TARGET_FOLLOW: u32 = 16;
 /// Key of the map `TARGETS`: a process, or with [`THREAD`] set a thread.
 pub const THREAD: u64 = 1 << 32;
 
+/// Value of the map `TARGETS`: how many threads the process has. One that spoor was born after may have any number: it
+/// begins with this one, and user space sees when it has ended.
+pub const THREADS_UNKNOWN: u64 = 1 << 32;
+
+/// PID namespaces in each other that the kernel allows (v5.10 include/linux/pid_namespace.h: MAX_PID_NS_LEVEL).
+pub const NAMESPACES_MAX: u32 = 32;
+
 pub const TARGETS_MAX: u32 = 16_384;
 pub const CGROUPS_MAX: u32 = 4;
 

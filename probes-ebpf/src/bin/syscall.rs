@@ -12,7 +12,7 @@ use core::ptr::addr_of_mut;
 
 use aya_ebpf::{
     EbpfContext, Global,
-    helpers::{bpf_ktime_get_ns, bpf_probe_read_user_str_bytes, bpf_task_pt_regs},
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_probe_read_user_str_bytes, bpf_task_pt_regs},
     macros::{btf_tracepoint, map, raw_tracepoint, tracepoint},
     maps::{Array, HashMap},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
@@ -29,7 +29,7 @@ use probes_common::{
 use probes_ebpf::{
     clause::clause,
     loss,
-    target::{follow, forget, ids_of, target},
+    target::{self, ids_of, target},
     task::{Kernel, Task},
 };
 
@@ -58,10 +58,6 @@ static COMPAT_MASK: Global<u32> = Global::new(0);
 static TASK_EXIT_CODE: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static TASK_STACK: Global<u32> = Global::new(UNKNOWN_OFFSET);
-#[unsafe(no_mangle)]
-static TASK_SIGNAL: Global<u32> = Global::new(UNKNOWN_OFFSET);
-#[unsafe(no_mangle)]
-static SIGNAL_LIVE: Global<u32> = Global::new(UNKNOWN_OFFSET);
 /// 1 where bpf_task_pt_regs exists (5.15).
 #[unsafe(no_mangle)]
 static TASK_PT_REGS: Global<u32> = Global::new(0);
@@ -78,9 +74,9 @@ static EXEC: Global<[u64; 4]> = Global::new([0; 4]);
 static SIGRETURN: Global<[u64; 2]> = Global::new([0; 2]);
 
 #[map]
-static START: HashMap<u32, Start> = HashMap::with_max_entries(STARTS_MAX, 0);
+static START: HashMap<u64, Start> = HashMap::with_max_entries(STARTS_MAX, 0);
 #[map]
-static PATHS: HashMap<u32, Path> = HashMap::with_max_entries(PATHS_MAX, 0);
+static PATHS: HashMap<u64, Path> = HashMap::with_max_entries(PATHS_MAX, 0);
 /// By id: which arguments point to texts.
 #[map]
 static TEXT_SPECS: Array<u32> = Array::with_max_entries(ID_DOMAIN, 0);
@@ -128,6 +124,21 @@ pub fn sys_exit_classic(ctx: TracePointContext) -> i32 {
     if returned(current_regs(), ret, &mut firing) {
         clause(ctx.as_ptr(), &mut firing);
     }
+    0
+}
+
+/// At task_newtask, whose record is, behind 8 bytes common to all: pid, comm, clone_flags. Only where spoor is in the
+/// first PID namespace: it knows no other numbers.
+#[tracepoint]
+pub fn thread_start_classic(ctx: TracePointContext) -> i32 {
+    const CHILD: usize = 8;
+    const FLAGS: usize = 32;
+    const CLONE_THREAD: u64 = 0x1_0000;
+    let record = ctx.as_ptr().cast::<u8>();
+    // SAFETY: the verifier checks that the record is that long.
+    let (child, flags) = unsafe { (*record.add(CHILD).cast::<u32>(), *record.add(FLAGS).cast::<u64>()) };
+    let of_this_process = flags & CLONE_THREAD != 0;
+    target::born(if of_this_process { (bpf_get_current_pid_tgid() >> 32) as u32 } else { child }, child);
     0
 }
 
@@ -183,27 +194,25 @@ fn wants(fact: u32) -> bool {
 
 #[inline(always)]
 fn started<const DIRECT: bool>(child: Kernel<DIRECT>) -> i32 {
-    if let Some(parent) = target() {
-        let (tgid, tid) = ids_of(child);
-        follow(parent.pid_tgid, tgid, tid);
-    }
+    let (tgid, tid) = ids_of(child);
+    target::born(tgid, tid);
     0
 }
 
 #[inline(always)]
 fn entered<const DIRECT: bool>(regs: Kernel<DIRECT>) -> i32 {
     let Some(head) = target() else { return 0 };
-    let tid = head.pid_tgid as u32;
+    let task = head.task;
     let id = id(&head, regs);
     // The slot is kept from call to call: inserting and deleting costs 195 ns more for each.
-    if START.get_ptr(tid).is_none() {
-        let empty = Start { time_ns: 0, id: 0, args: [0; 6] };
-        if START.insert(tid, empty, 0).is_err() {
+    if START.get_ptr(task).is_none() {
+        let empty = Start { time_ns: 0, id: 0, tid: 0, args: [0; 6] };
+        if START.insert(task, empty, 0).is_err() {
             loss::count(LossKind::StartFull);
             return 0;
         }
     }
-    let Some(start) = START.get_ptr_mut(tid) else {
+    let Some(start) = START.get_ptr_mut(task) else {
         loss::count(LossKind::StartFull);
         return 0;
     };
@@ -213,10 +222,11 @@ fn entered<const DIRECT: bool>(regs: Kernel<DIRECT>) -> i32 {
             loss::count(LossKind::StartOverwritten);
         }
         (*start).id = id;
+        (*start).tid = head.pid_tgid & 0xffff_ffff;
         if is_one_of(id, &EXEC.load()) {
             read_args(regs, id, addr_of_mut!((*start).args));
             if wants(FACT_TEXT) {
-                keep_path(tid, (*start).args[0]);
+                keep_path(task, (*start).args[0]);
             }
         }
         (*start).time_ns = bpf_ktime_get_ns();
@@ -226,17 +236,17 @@ fn entered<const DIRECT: bool>(regs: Kernel<DIRECT>) -> i32 {
 
 /// A successful exec leaves nothing of the memory that its path was in.
 #[inline(always)]
-fn keep_path(tid: u32, address: u64) {
-    if PATHS.get_ptr(tid).is_none() {
+fn keep_path(task: u64, address: u64) {
+    if PATHS.get_ptr(task).is_none() {
         // SAFETY: all zeros is a value of Path; it is too large for the stack together with a start.
         static EMPTY: Path = Path { bytes: [0; TEXT_BYTES_MAX] };
         #[expect(clippy::needless_borrows_for_generic_args, reason = "by value it would be copied to the stack")]
-        if PATHS.insert(tid, &EMPTY, 0).is_err() {
+        if PATHS.insert(task, &EMPTY, 0).is_err() {
             loss::count(LossKind::PathFull);
             return;
         }
     }
-    if let Some(path) = PATHS.get_ptr_mut(tid) {
+    if let Some(path) = PATHS.get_ptr_mut(task) {
         // SAFETY: a live map value that only this thread writes.
         let bytes = unsafe { &mut (*path).bytes };
         // SAFETY: the helper checks the address.
@@ -260,13 +270,13 @@ fn returned<const DIRECT: bool>(regs: Kernel<DIRECT>, ret: i64, firing: &mut May
     let firing = firing.as_mut_ptr();
     // SAFETY: `firing` is this program's own stack; fields are written before the clause reads them.
     unsafe {
-        let tid = head.pid_tgid as u32;
+        let task = head.task;
         addr_of_mut!((*firing).head).write(head);
         if wants(FACT_ARGS) {
             read_args(regs, id, addr_of_mut!((*firing).args));
         }
         if wants(FACT_ELAPSED) {
-            match take_start(tid) {
+            match take_start(task) {
                 Some(start) => {
                     // The entry knows the number even where the return does not.
                     id = start.id;
@@ -288,7 +298,7 @@ fn returned<const DIRECT: bool>(regs: Kernel<DIRECT>, ret: i64, firing: &mut May
         addr_of_mut!((*firing).ret).write(ret);
         addr_of_mut!((*firing).endless).write(0);
         if wants(FACT_TEXT) {
-            point_to_texts(firing, tid, id, ret);
+            point_to_texts(firing, task, id, ret);
         }
     }
     true
@@ -298,22 +308,16 @@ fn returned<const DIRECT: bool>(regs: Kernel<DIRECT>, ret: i64, firing: &mut May
 #[inline(always)]
 fn ended<const DIRECT: bool>(task: Kernel<DIRECT>, firing: &mut MaybeUninit<SyscallFiring>) -> bool {
     let Some(head) = target() else { return false };
-    let tid = head.pid_tgid as u32;
-    let live = if SIGNAL_LIVE.load() == UNKNOWN_OFFSET {
-        1
-    } else {
-        let signal: u64 = task.read(TASK_SIGNAL.load());
-        Kernel::<false>(signal as *const u8).read::<u32>(SIGNAL_LIVE.load())
-    };
-    forget(head.pid_tgid, live == 0);
+    let task_key = head.task;
+    target::ended(head.pid_tgid);
 
     let mut elapsed_ns = ELAPSED_UNKNOWN;
     let id;
     if wants(FACT_ELAPSED) {
-        let start = take_start(tid);
-        let _ = START.remove(tid);
+        let start = take_start(task_key);
+        let _ = START.remove(task_key);
         if wants(FACT_TEXT) {
-            let _ = PATHS.remove(tid);
+            let _ = PATHS.remove(task_key);
         }
         let Some(start) = start else { return false };
         id = start.id;
@@ -371,14 +375,14 @@ fn regs_of_ended<const DIRECT: bool>(task: Kernel<DIRECT>) -> *const u8 {
 
 /// The start that this thread noted, if it is in a call; afterwards it is in none.
 #[inline(always)]
-fn take_start(tid: u32) -> Option<Start> {
-    let start = START.get_ptr_mut(tid)?;
+fn take_start(task: u64) -> Option<Start> {
+    let start = START.get_ptr_mut(task)?;
     // SAFETY: a live map value that only this thread writes.
     unsafe {
         if (*start).time_ns == 0 {
             return None;
         }
-        let taken = Start { time_ns: (*start).time_ns, id: (*start).id, args: (*start).args };
+        let taken = Start { time_ns: (*start).time_ns, id: (*start).id, tid: (*start).tid, args: (*start).args };
         (*start).time_ns = 0;
         Some(taken)
     }
@@ -450,7 +454,7 @@ unsafe fn read_args_at<const DIRECT: bool>(regs: Kernel<DIRECT>, offsets: &[u32;
 
 /// SAFETY: `firing` is writable and its `args` are set.
 #[inline(always)]
-unsafe fn point_to_texts(firing: *mut SyscallFiring, tid: u32, id: u64, ret: i64) {
+unsafe fn point_to_texts(firing: *mut SyscallFiring, task: u64, id: u64, ret: i64) {
     let spec = if id < ID_DOMAIN as u64 { TEXT_SPECS.get(id as u32).copied().unwrap_or(0) } else { 0 };
     let mut slot = 0;
     while slot < TEXTS {
@@ -469,7 +473,7 @@ unsafe fn point_to_texts(firing: *mut SyscallFiring, tid: u32, id: u64, ret: i64
                 len as u32
             };
             if slot == 0 && is_one_of(id, &EXEC.load()) {
-                match PATHS.get_ptr(tid) {
+                match PATHS.get_ptr(task) {
                     Some(path) => {
                         text.ptr = path as u64;
                         text.kind = TEXT_KERNEL_STRING;

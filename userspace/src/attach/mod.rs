@@ -2,6 +2,7 @@
 pub mod btf;
 pub mod budget;
 pub mod features;
+pub mod listed;
 pub mod object;
 pub mod path;
 pub mod tables;
@@ -63,8 +64,8 @@ impl Program {
         let program = self.program.as_fd();
         let tracepoint = self.probe.tracepoint;
         let link = match (self.hook, self.probe.classic) {
-            (Hook::Classic, Some((folder, _))) => {
-                let id = tracefs::read(&format!("events/{folder}/{tracepoint}/id")).context("read tracefs")?;
+            (Hook::Classic, Some(classic)) => {
+                let id = tracefs::read(&format!("events/{}/id", classic.event)).context("read tracefs")?;
                 perf::attach_tracepoint(id.trim().parse().context("read tracefs")?, program)
             }
             (Hook::Raw, _) => {
@@ -101,7 +102,7 @@ impl ClauseMaps for ClauseDescriptors<'_> {
 pub fn enable(request: &Request) -> Result<Enabled> {
     let provider = request.provider;
     let facts = provider.facts(request.clause);
-    let probes = (provider.probes)(facts, request.target.follow);
+    let probes = (provider.probes)(facts, request.target.listed().is_some());
     let found = look_up(provider, &probes);
     let mut refusal = None;
     for path in Path::candidates(&found) {
@@ -160,8 +161,9 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     };
     let mut programs = Vec::new();
     for probe in probes {
-        let (hook, name) = match (path.hook, probe.classic) {
-            (Hook::Classic, Some((_, name))) => (Hook::Classic, name),
+        let classic = probe.classic.filter(|classic| !classic.first_namespace_only || !target::in_container());
+        let (hook, name) = match (path.hook, classic) {
+            (Hook::Classic, Some(classic)) => (Hook::Classic, classic.program),
             (Hook::Classic | Hook::Typed, _) => (Hook::Typed, probe.typed),
             (Hook::Raw, _) => (Hook::Raw, probe.raw),
         };

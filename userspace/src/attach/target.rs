@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use probes_common::target::{
-    CGROUPS_MAX, TARGET_CGROUP, TARGET_FOLLOW, TARGET_ONE, TARGET_SET, TARGET_TIDS, TARGETS_MAX, THREAD, UNKNOWN_OFFSET,
+    CGROUPS_MAX, TARGET_CGROUP, TARGET_FOLLOW, TARGET_ONE, TARGET_SET, TARGET_TIDS, TARGETS_MAX, THREAD,
+    THREADS_UNKNOWN, UNKNOWN_OFFSET,
 };
 
 use super::btf::Found;
@@ -30,7 +31,7 @@ pub struct Target {
     pub comm: Option<String>,
 }
 
-pub const MEMBERS: [(&str, &str); 9] = [
+pub const MEMBERS: [(&str, &str); 10] = [
     ("task_struct", "tgid"),
     ("task_struct", "pid"),
     ("task_struct", "comm"),
@@ -39,6 +40,7 @@ pub const MEMBERS: [(&str, &str); 9] = [
     ("task_struct", "thread_pid"),
     ("pid", "level"),
     ("pid", "numbers"),
+    ("pid_namespace", "ns.inum"),
     ("bpf_htab", "ma"),
 ];
 
@@ -50,6 +52,13 @@ impl Target {
     /// One process and nothing that could make it more: compared with a constant.
     fn is_one(&self) -> bool {
         self.pids.len() == 1 && self.tids.is_empty() && !self.follow
+    }
+
+    /// Keys of the map `TARGETS`, which lists who is meant. None: that map is not needed.
+    pub fn listed(&self) -> Option<Vec<u64>> {
+        let threads = self.tids.iter().map(|tid| u64::from(*tid) | THREAD);
+        (!self.is_everything() && !self.is_one())
+            .then(|| self.pids.iter().map(|pid| u64::from(*pid)).chain(threads).collect())
     }
 
     pub fn globals(&self, btf: &Found) -> Vec<(&'static str, Vec<u8>)> {
@@ -84,23 +93,18 @@ impl Target {
             ("TASK_THREAD_PID", offset("task_struct", "thread_pid")),
             ("PID_LEVEL", offset("pid", "level")),
             ("PID_NUMBERS", offset("pid", "numbers")),
+            ("PIDNS_INUM", offset("pid_namespace", "ns.inum")),
         ]
     }
 
     pub fn map_entries(&self) -> Vec<(&'static str, u32)> {
-        let listed = !self.is_everything() && !self.is_one();
-        vec![("TARGETS", if listed { TARGETS_MAX } else { 1 })]
+        vec![("TARGETS", if self.listed().is_some() { TARGETS_MAX } else { 1 })]
     }
 
     /// Writes the processes, threads and cgroups that are known now.
     pub fn fill(&self, targets: BorrowedFd, cgroups: BorrowedFd) -> Result<()> {
-        if !self.is_everything() && !self.is_one() {
-            for pid in &self.pids {
-                add(targets, u64::from(*pid))?;
-            }
-            for tid in &self.tids {
-                add(targets, u64::from(*tid) | THREAD)?;
-            }
+        for key in self.listed().unwrap_or_default() {
+            add(targets, key)?;
         }
         if self.cgroups.len() > CGROUPS_MAX as usize {
             bail!("at most {CGROUPS_MAX} cgroups can be told apart, {} were given", self.cgroups.len());
@@ -146,7 +150,7 @@ impl Target {
 }
 
 fn add(targets: BorrowedFd, key: u64) -> Result<()> {
-    bpf::map_update(targets, &key.to_ne_bytes(), &1u32.to_ne_bytes())
+    bpf::map_update(targets, &key.to_ne_bytes(), &THREADS_UNKNOWN.to_ne_bytes())
         .with_context(|| format!("more than {TARGETS_MAX} processes and threads to trace"))
 }
 

@@ -34,8 +34,8 @@ pub struct Provider {
     /// Columns of its own table, without and with durations.
     pub default_columns: fn(latency: bool) -> Vec<(&'static str, &'static str, &'static str)>,
     pub default_key: &'static str,
-    /// Programs to attach for these facts.
-    pub probes: fn(facts: u32, following: bool) -> Vec<Probe>,
+    /// Programs to attach for these facts; `listed`: the targets are on a list that births and ends change.
+    pub probes: fn(facts: u32, listed: bool) -> Vec<Probe>,
     /// Struct members that its globals are made of.
     pub members: &'static [(&'static str, &'static str)],
     /// Constants of its object.
@@ -59,19 +59,29 @@ pub struct Probe {
     pub typed: &'static str,
     /// For raw arguments (raw_tp).
     pub raw: &'static str,
-    /// For its perf event: the folder in tracefs and the program. None: its record lacks what the program needs.
-    pub classic: Option<(&'static str, &'static str)>,
+    /// For a perf event. None: no record has what the program needs.
+    pub classic: Option<Classic>,
 }
 
-/// A map of what has begun and not ended: keys are 4-byte thread ids, values begin with a monotonic time (0: nothing).
+/// A program for a tracepoint's perf event: it gets a record instead of the tracepoint's arguments.
+#[derive(Debug, Clone, Copy)]
+pub struct Classic {
+    /// Below tracefs's `events`, such as `sched/sched_process_exit`.
+    pub event: &'static str,
+    pub program: &'static str,
+    /// The record's numbers are those of the first PID namespace, and the program has no others.
+    pub first_namespace_only: bool,
+}
+
+/// A map of what has begun and not ended: keys are of 8 bytes, values begin with a monotonic time (0: nothing).
 #[derive(Debug, Clone, Copy)]
 pub struct InFlight {
     pub map: &'static str,
     /// Gathered only with these facts.
     pub facts: u32,
     pub value_words: usize,
-    /// What a value is about, from its words.
-    pub describe: fn(&[u64]) -> String,
+    /// The thread and what it is about, from a value's words.
+    pub describe: fn(&[u64]) -> (u64, String),
 }
 
 /// What the globals of a provider are computed from.

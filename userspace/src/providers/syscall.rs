@@ -8,7 +8,7 @@ use probes_common::syscall::{
 };
 use probes_common::target::UNKNOWN_OFFSET;
 
-use super::{InFlight, Kernel, Probe, Provider};
+use super::{Classic, InFlight, Kernel, Probe, Provider};
 use crate::program::field::{Field, Kind, Names, Source, Unit};
 use crate::program::tree::Type;
 use crate::render::strace::{self, Call, Text, TextKind};
@@ -88,8 +88,6 @@ pub static PROVIDER: Provider = Provider {
         ("task_struct", "thread_info.flags"),
         ("task_struct", "exit_code"),
         ("task_struct", "stack"),
-        ("task_struct", "signal"),
-        ("signal_struct", "live"),
     ],
     globals,
     map_entries,
@@ -98,11 +96,14 @@ pub static PROVIDER: Provider = Provider {
         map: "START",
         facts: FACT_ELAPSED,
         value_words: size_of::<Start>() / 8,
-        describe: |start| names::SYSCALLS.name(start[1]).into_owned(),
+        describe: |start| (start[START_TID], names::SYSCALLS.name(start[START_ID]).into_owned()),
     }),
     event_text: |record, out| shown(record, out, strace::line),
     event_json: |record, out| shown(record, out, strace::json),
 };
+
+const START_ID: usize = offset_of!(Start, id) / 8;
+const START_TID: usize = offset_of!(Start, tid) / 8;
 
 /// Title, name in JSON, function.
 fn default_columns(latency: bool) -> Vec<(&'static str, &'static str, &'static str)> {
@@ -119,27 +120,42 @@ fn default_columns(latency: bool) -> Vec<(&'static str, &'static str, &'static s
     columns
 }
 
-const fn probe(
-    tracepoint: &'static str,
-    typed: &'static str,
-    raw: &'static str,
-    classic: Option<(&'static str, &'static str)>,
-) -> Probe {
-    Probe { tracepoint, typed, raw, classic }
+const fn probe(tracepoint: &'static str, typed: &'static str, raw: &'static str, classic: Classic) -> Probe {
+    Probe { tracepoint, typed, raw, classic: Some(classic) }
 }
 
-fn probes(facts: u32, following: bool) -> Vec<Probe> {
+const fn classic(event: &'static str, program: &'static str) -> Classic {
+    Classic { event, program, first_namespace_only: false }
+}
+
+const THREAD_START: Probe = probe(
+    "sched_process_fork",
+    "thread_start",
+    "thread_start_raw",
+    // The record of sched_process_fork does not say whether the child is a thread.
+    Classic { first_namespace_only: true, ..classic("task/task_newtask", "thread_start_classic") },
+);
+const THREAD_END: Probe = probe(
+    "sched_process_exit",
+    "thread_end",
+    "thread_end_raw",
+    classic("sched/sched_process_exit", "thread_end_classic"),
+);
+const SYS_EXIT: Probe =
+    probe("sys_exit", "sys_exit", "sys_exit_raw", classic("raw_syscalls/sys_exit", "sys_exit_classic"));
+const SYS_ENTER: Probe =
+    probe("sys_enter", "sys_enter", "sys_enter_raw", classic("raw_syscalls/sys_enter", "sys_enter_classic"));
+
+fn probes(facts: u32, listed: bool) -> Vec<Probe> {
     let mut probes = Vec::new();
-    // Who follows must know a child before its first call. Its perf event does not say whose thread the child is.
-    if following {
-        probes.push(probe("sched_process_fork", "thread_start", "thread_start_raw", None));
+    // Who follows must know a child before its first call; and a number on the list may be given to a stranger.
+    if listed {
+        probes.push(THREAD_START);
     }
-    let classic = Some(("sched", "thread_end_classic"));
-    probes.push(probe("sched_process_exit", "thread_end", "thread_end_raw", classic));
-    // The return first: an entry that is seen has its return seen.
-    probes.push(probe("sys_exit", "sys_exit", "sys_exit_raw", Some(("raw_syscalls", "sys_exit_classic"))));
+    // The return before the entry: an entry that is seen has its return seen.
+    probes.extend([THREAD_END, SYS_EXIT]);
     if facts & FACT_ELAPSED != 0 {
-        probes.push(probe("sys_enter", "sys_enter", "sys_enter_raw", Some(("raw_syscalls", "sys_enter_classic"))));
+        probes.push(SYS_ENTER);
     }
     probes
 }
@@ -262,8 +278,6 @@ fn globals(kernel: &Kernel, facts: u32) -> Vec<(&'static str, Vec<u8>)> {
         ("COMPAT_MASK", word(a.compat_mask)),
         ("TASK_EXIT_CODE", task("exit_code")),
         ("TASK_STACK", task("stack")),
-        ("TASK_SIGNAL", task("signal")),
-        ("SIGNAL_LIVE", word(kernel.btf.offset("signal_struct", "live").unwrap_or(UNKNOWN_OFFSET))),
         ("TASK_PT_REGS", word(kernel.task_pt_regs.into())),
         ("RETURN_TWICE", ids(&a.twice, &a.compat_twice)),
         ("NEVER_RETURN", ids(&a.never, &a.compat_never)),

@@ -3,13 +3,14 @@ mod tables;
 mod target;
 
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
+use crate::attach::listed::is_anybody_left;
 use crate::attach::{self, Enabled, Request};
 use crate::cli::plan::Plan;
 use crate::error::Advice;
@@ -27,7 +28,7 @@ use crate::sys::process::{self, Stopped};
 
 /// How often the ring is looked into. At 500,000 records a second 5 ms are 2,500 records.
 const RING_TICK: Duration = Duration::from_millis(5);
-const FOLLOW_TICK: Duration = Duration::from_millis(100);
+const LISTED_TICK: Duration = Duration::from_millis(100);
 const LIVE_TICK: Duration = Duration::from_secs(1);
 
 /// What came of it, for the exit status.
@@ -164,17 +165,18 @@ impl Session {
         let mut reports = every(self.plan.interval.unwrap_or(Duration::from_secs(1 << 20)));
         let mut ring = every(RING_TICK);
         let mut live = every(LIVE_TICK);
-        // Followed children have no descriptors: the kernel side forgets them one by one.
-        let following = self.plan.target.follow && self.plan.run.is_empty();
-        let mut followed = every(FOLLOW_TICK);
+        // Threads and followed children have no descriptors that tell their end.
+        let listed = self.plan.target.listed().is_some();
+        let mut look = every(LISTED_TICK);
         loop {
             let done = tokio::select! {
                 biased;
                 () = sleep_until(deadline) => return Ok(End::Asked),
                 _ = reports.tick(), if self.plan.interval.is_some() => self.report_interval(),
                 _ = ring.tick(), if self.stream.is_some() => self.drain(false),
-                _ = followed.tick(), if following => {
-                    if nobody_left(self.enabled.maps["TARGETS"].as_fd())? {
+                // A command's end is the end in any case.
+                _ = look.tick(), if listed && self.plan.run.is_empty() => {
+                    if !is_anybody_left(self.enabled.maps["TARGETS"].as_fd())? {
                         return Ok(End::Asked);
                     }
                     Ok(())
@@ -288,15 +290,15 @@ impl Session {
             return Ok(Vec::new());
         };
         let map = self.enabled.maps[begun.map].as_fd();
-        let mut calls = snapshot::read_hash(map, 4, begun.value_words).context("read what is in flight")?;
+        let mut calls = snapshot::read_hash(map, begun.value_words).context("read what is in flight")?;
         calls.retain(|(_, value)| value[0] != 0 && value[0] < now_ns);
         calls.sort_by_key(|(_, value)| value[0]);
         Ok(calls
             .iter()
-            .map(|(key, value)| {
-                let tid = u32::from_ne_bytes(key[..4].try_into().expect("a thread id is four bytes"));
+            .map(|(_, value)| {
+                let (tid, what) = (begun.describe)(value);
                 let seconds = (now_ns - value[0]) as f64 / 1e9;
-                format!("{} (tid {tid}, {seconds:.3} s)", (begun.describe)(value))
+                format!("{what} (tid {tid}, {seconds:.3} s)")
             })
             .collect())
     }
@@ -364,10 +366,6 @@ impl Session {
 /// Events on the same terminal leave no place for a line that stays.
 fn sink_shares_terminal(plan: &Plan, sink: &Sink) -> bool {
     matches!(plan.clause.action, Action::Stream) && sink.is_terminal()
-}
-
-fn nobody_left(targets: BorrowedFd) -> Result<bool> {
-    Ok(!crate::sys::bpf::map_next_key(targets, None, &mut [0; 8]).context("look who is followed")?)
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -60,8 +60,8 @@ pub fn release(command: &Stopped, run: &[OsString]) -> Result<()> {
 
 /// What tells when the targets have ended. None: nobody in particular is traced.
 pub fn ends(plan: &Plan) -> Result<Option<Vec<ProcessEnd>>> {
-    // Whoever follows children wants them to the end; a command's end is the end in any case.
-    if plan.target.is_everything() || (plan.target.follow && plan.run.is_empty()) {
+    // Those that are listed are looked after there; a command's end is the end in any case.
+    if plan.target.is_everything() || (plan.target.listed().is_some() && plan.run.is_empty()) {
         return Ok(None);
     }
     let mut ends = Vec::new();
@@ -71,10 +71,6 @@ pub fn ends(plan: &Plan) -> Result<Option<Vec<ProcessEnd>>> {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
             Err(error) => return Err(error).with_context(|| format!("watch process {pid}")),
         }
-    }
-    // A thread that is no process has no descriptor before 6.9: its process stands for it.
-    for tid in &plan.target.tids {
-        ends.extend(process::process_of_thread(*tid).and_then(|pid| ProcessEnd::of(pid).ok()));
     }
     Ok(Some(ends))
 }

@@ -36,15 +36,26 @@ const BATCH_ROWS: usize = 4096;
 ///
 /// Shape: an array's keys are its indexes, one word each, in order; a hash's come in no order.
 /// Kernel: 5.6 for batches of a hash; without them and for arrays, row by row.
-pub fn read(map: BorrowedFd, table: &Table, possible_cpus: u32, mut take: impl FnMut(Chunk)) -> Result<()> {
+pub fn read(map: BorrowedFd, table: &Table, possible_cpus: u32, take: impl FnMut(Chunk)) -> Result<()> {
     let copies = if table.part.per_cpu { possible_cpus as usize } else { 1 };
     let row_words = table.row_bytes as usize / 8;
     if !table.is_hash() {
         return read_array(map, table.part.entries, row_words, copies, take).context("read a table of numbers");
     }
     let key_words = table.key_bytes as usize / 8;
-    let mut room = (BATCH_BYTES / (row_words * copies * 8)).clamp(16, BATCH_ROWS).min(table.part.entries as usize + 1);
-    let mut cursor = BatchCursor::new(table.key_bytes as usize);
+    read_hash_map(map, key_words, row_words, copies, table.part.entries as usize + 1, take)
+}
+
+fn read_hash_map(
+    map: BorrowedFd,
+    key_words: usize,
+    row_words: usize,
+    copies: usize,
+    rows: usize,
+    mut take: impl FnMut(Chunk),
+) -> Result<()> {
+    let mut room = (BATCH_BYTES / (row_words * copies * 8)).clamp(16, BATCH_ROWS).min(rows);
+    let mut cursor = BatchCursor::new(key_words * 8);
     loop {
         let mut keys = vec![0u64; room * key_words];
         let mut values = vec![0u64; room * row_words * copies];
@@ -115,18 +126,11 @@ fn bytes_mut(words: &mut [u64]) -> &mut [u8] {
     zerocopy::IntoBytes::as_mut_bytes(words)
 }
 
-/// Every value of a hash that is not per CPU, whose values are words: key, value.
-pub fn read_hash(map: BorrowedFd, key_bytes: usize, value_words: usize) -> Result<Vec<(Vec<u8>, Vec<u64>)>> {
+/// Every value of a hash that is not per CPU, whose keys are one word each: key, value.
+pub fn read_hash(map: BorrowedFd, value_words: usize) -> Result<Vec<(u64, Vec<u64>)>> {
     let mut found = Vec::new();
-    let (mut key, mut next) = (vec![0u8; key_bytes], vec![0u8; key_bytes]);
-    let mut first = true;
-    while bpf::map_next_key(map, (!first).then_some(key.as_slice()), &mut next)? {
-        std::mem::swap(&mut key, &mut next);
-        first = false;
-        let mut value = vec![0u64; value_words];
-        if bpf::map_lookup(map, &key, bytes_mut(&mut value))? {
-            found.push((key.clone(), value));
-        }
-    }
+    read_hash_map(map, 1, value_words, 1, BATCH_ROWS, |chunk| {
+        found.extend(chunk.rows().map(|(key, value)| (key[0], value.to_vec())));
+    })?;
     Ok(found)
 }

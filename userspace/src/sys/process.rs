@@ -143,6 +143,30 @@ pub fn exists(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).join("stat").exists()
 }
 
+/// True where no thread of the process runs any more, whether or not its parent has asked for its end.
+pub fn has_ended(pid: u32) -> bool {
+    // A leader that has ended is a zombie as long as others of its threads run.
+    state(pid).is_none_or(|(state, threads)| is_end(&state) && threads <= 1)
+}
+
+/// The same of one thread.
+pub fn thread_has_ended(tid: u32) -> bool {
+    state(tid).is_none_or(|(state, _)| is_end(&state))
+}
+
+fn is_end(state: &str) -> bool {
+    matches!(state, "Z" | "X")
+}
+
+/// A thread's state and how many threads its process has: fields 3 and 20 of its stat, proc(5).
+fn state(tid: u32) -> Option<(String, u32)> {
+    let stat = fs::read(format!("/proc/{tid}/stat")).ok()?;
+    let behind_name = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = String::from_utf8_lossy(&stat[behind_name + 1..]);
+    let mut fields = rest.split_ascii_whitespace();
+    Some((fields.next()?.to_owned(), fields.nth(16)?.parse().ok()?))
+}
+
 /// Waits until every BPF program that runs now has ended: membarrier's global command is synchronize_rcu
 /// (v5.10 kernel/sched/membarrier.c).
 pub fn wait_for_grace_period() {
