@@ -3,6 +3,7 @@ mod bad_input;
 mod help;
 mod privilege;
 mod program;
+mod readme;
 
 use spoor_tests::{Finished, spoor};
 
