@@ -12,6 +12,7 @@ mod full_map;
 mod keys;
 mod latency;
 mod loss;
+mod output;
 mod preempt;
 mod sigreturn;
 mod target;
@@ -48,6 +49,7 @@ const TOPICS: &[&[Test]] = &[
     full_map::TESTS,
     events::TESTS,
     loss::TESTS,
+    output::TESTS,
     errors::TESTS,
     preempt::TESTS,
     differential::TESTS,

@@ -10,6 +10,7 @@ use spoor::cli::args::{Cli, Command, Generate};
 use spoor::cli::{UsageError, doctor, list, plan};
 use spoor::error::Advice;
 use spoor::session;
+use spoor::sinks::stderr;
 
 const TRACED: u8 = 0;
 const NOT_TRACED: u8 = 1;
@@ -41,7 +42,7 @@ fn run(cli: Cli) -> Result<u8> {
         Some(Command::List { glob }) => print(list::list(glob.as_deref())?.as_bytes()),
         Some(Command::Doctor) => print(doctor::examine().as_bytes()),
         None => {
-            eprint!("{}", Cli::command().render_help());
+            stderr::say(Cli::command().render_help());
             Ok(USAGE)
         }
     }
@@ -74,15 +75,14 @@ fn generated(what: Generate) -> Result<Vec<u8>> {
 
 /// One line what and why, one line what to do.
 fn complain(error: &anyhow::Error) -> u8 {
-    let mut stderr = io::stderr();
-    let _ = writeln!(stderr, "error: {error:#}");
+    stderr::say_line(format_args!("error: {error:#}"));
     let usage = error.downcast_ref::<UsageError>();
     let advice = usage
         .and_then(UsageError::advice)
         .or_else(|| error.downcast_ref::<Refusal>().and_then(Refusal::advice))
         .or_else(|| error.downcast_ref::<Advice>().map(Advice::advice));
     if let Some(advice) = advice {
-        let _ = writeln!(stderr, "try:   {advice}");
+        stderr::say_line(format_args!("try:   {advice}"));
     }
     if usage.is_some() { USAGE } else { NOT_TRACED }
 }

@@ -21,7 +21,7 @@ use crate::program::codegen::Shape;
 use crate::program::tree::{Action, BinaryOp, Expr};
 use crate::render::report::{Loss, Report};
 use crate::render::{self, Format, State};
-use crate::sinks::Sink;
+use crate::sinks::{Sink, stderr};
 use crate::snapshot::{self, loss::Counters};
 use crate::stream::Stream;
 use crate::sys::process::{self, Stopped};
@@ -144,7 +144,8 @@ impl Session {
         self.enabled.go(&self.plan.target)?;
         if !self.plan.quiet {
             // On one line, so that scripts can wait for it.
-            eprintln!("spoor: tracing {}; {}", target::words(&self.plan.target), how_it_ends(&self.plan));
+            let (whom, until) = (target::words(&self.plan.target), how_it_ends(&self.plan));
+            stderr::say_line(format_args!("spoor: tracing {whom}; {until}"));
         }
         if let Some(command) = command {
             target::release(command, &self.plan.run)?;
@@ -227,7 +228,7 @@ impl Session {
             report.totals = arranged.totals;
         }
         if self.plan.format == Format::Csv && !self.plan.quiet {
-            eprint!("{}", render::afterword(&report));
+            stderr::say(render::afterword(&report));
         }
         render::render(&report, self.plan.format, &mut self.sink, &mut self.state).context("write the report")?;
         self.sink.flush().context("write the report")
@@ -329,7 +330,8 @@ impl Session {
             return render::render(&report, Format::Json, &mut self.sink, &mut self.state).context("write the report");
         }
         if !self.plan.quiet {
-            eprint!("spoor: {} events\n{}", report.events.unwrap_or(0), render::afterword(&report));
+            let events = report.events.unwrap_or(0);
+            stderr::say(format_args!("spoor: {events} events\n{}", render::afterword(&report)));
         }
         Ok(())
     }
@@ -351,14 +353,14 @@ impl Session {
         let rate = firings.saturating_sub(self.live.firings) / LIVE_TICK.as_secs();
         self.live.firings = firings;
         let keys = keys.map_or(String::new(), |keys| format!("  {keys} keys"));
-        eprint!("\r\x1b[K{}s  {rate} events/s{keys}  {lost} lost", elapsed.as_secs());
+        stderr::say(format_args!("\r\x1b[K{}s  {rate} events/s{keys}  {lost} lost", elapsed.as_secs()));
         self.live.shown = true;
         Ok(())
     }
 
     fn clear_live(&mut self) {
         if std::mem::take(&mut self.live.shown) {
-            eprint!("\r\x1b[K");
+            stderr::say("\r\x1b[K");
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::error::Advice;
 use crate::program::error::printable;
 use crate::program::field::COMMON;
 use crate::program::tree::{BinaryOp, Expr, Node, Type};
+use crate::sinks::stderr;
 use crate::sys::process::{self, ProcessEnd, Stopped};
 
 /// Errors: a process or thread that does not exist.
@@ -87,7 +88,7 @@ pub fn leave(command: &Stopped) {
     if let Ok(Some(status)) = command.try_wait()
         && !status.success()
     {
-        eprintln!("spoor: the command ended with {status}");
+        stderr::say_line(format_args!("spoor: the command ended with {status}"));
     }
 }
 

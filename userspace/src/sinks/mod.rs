@@ -1,5 +1,7 @@
 //! Where a report goes: standard output or a file. Nothing is half written: a file appears whole, under its name, at the
 //! end.
+pub mod stderr;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
