@@ -24,7 +24,8 @@ use crate::render::{self, Format, State};
 use crate::sinks::{Sink, stderr};
 use crate::snapshot::{self, loss::Counters};
 use crate::stream::Stream;
-use crate::sys::process::{self, Stopped};
+use crate::sys::command::Stopped;
+use crate::sys::process;
 
 /// How often the ring is looked into. At 500,000 records a second 5 ms are 2,500 records.
 const RING_TICK: Duration = Duration::from_millis(5);

@@ -10,7 +10,8 @@ use crate::program::error::printable;
 use crate::program::field::COMMON;
 use crate::program::tree::{BinaryOp, Expr, Node, Type};
 use crate::sinks::stderr;
-use crate::sys::process::{self, ProcessEnd, Stopped};
+use crate::sys::command::{self, Stopped};
+use crate::sys::process::{self, ProcessEnd};
 
 /// Errors: a process or thread that does not exist.
 pub fn check(target: &Target) -> Result<()> {
@@ -41,11 +42,11 @@ pub fn check(target: &Target) -> Result<()> {
 /// Starts the command up to its exec, and makes it the target.
 pub fn spawn(run: &[OsString], target: &mut Target) -> Result<Option<Stopped>> {
     let Some(name) = run.first() else { return Ok(None) };
-    let Some(file) = process::find_command(name) else {
+    let Some(file) = command::find_command(name) else {
         let what = format!("run `{}`: no such command", printable(&name.to_string_lossy()));
         return Err(Advice::new(what, "give its path, or look at PATH").into());
     };
-    let stopped = process::spawn_stopped(&file, run).with_context(|| format!("start `{}`", file.display()))?;
+    let stopped = command::spawn_stopped(&file, run).with_context(|| format!("start `{}`", file.display()))?;
     target.pids = vec![stopped.pid];
     target.command = Some(run.iter().map(|word| word.to_string_lossy().into_owned()).collect());
     Ok(Some(stopped))

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub mod bpf;
+pub mod command;
 pub mod perf;
 pub mod process;
 pub mod tracefs;
