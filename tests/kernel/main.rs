@@ -2,6 +2,7 @@
 //! One file a topic. As PID 1 this is all that a virtual machine runs: it mounts what it needs, tests, prints
 //! `SPOOR-VM-EXIT CODE` and powers off. `SPOOR_FILTER` (also on the kernel's command line) picks tests by name.
 mod aggregations;
+mod command;
 mod compat;
 mod counts;
 mod differential;
@@ -43,6 +44,7 @@ const TOPICS: &[&[Test]] = &[
     compat::TESTS,
     latency::TESTS,
     target::TESTS,
+    command::TESTS,
     keys::TESTS,
     aggregations::TESTS,
     where_::TESTS,

@@ -1,4 +1,5 @@
 //! One run: enable -> go -> work -> stop. Knows the stages, no provider by name, and formats nothing itself.
+mod signals;
 mod tables;
 mod target;
 
@@ -7,7 +8,6 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::attach::listed::is_anybody_left;
@@ -24,8 +24,9 @@ use crate::render::{self, Format, State};
 use crate::sinks::{Sink, stderr};
 use crate::snapshot::{self, loss::Counters};
 use crate::stream::Stream;
-use crate::sys::command::Stopped;
+use crate::sys::command::{Inherited, Stopped};
 use crate::sys::process;
+use signals::Signals;
 
 /// How often the ring is looked into. At 500,000 records a second 5 ms are 2,500 records.
 const RING_TICK: Duration = Duration::from_millis(5);
@@ -44,16 +45,19 @@ pub struct Outcome {
 pub fn run(mut plan: Plan) -> Result<Outcome> {
     target::check(&plan.target)?;
     let sink = Sink::open(plan.output.as_deref())?;
-    // Forked before the runtime exists: a child of one thread.
-    let command = target::spawn(&plan.run, &mut plan.target)?;
+    let inherited = Inherited::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
-    let result = runtime.block_on(Session::run(plan, sink, command.as_ref()));
-    if result.is_err()
-        && let Some(command) = &command
-    {
-        command.abandon();
-    }
-    result
+    runtime.block_on(async {
+        // Before there is a command that an early Ctrl-C could leave behind.
+        let mut signals = Signals::listen()?;
+        let quiet = plan.quiet;
+        let command = target::spawn(&plan.run, &mut plan.target, inherited)?;
+        let result = Session::run(plan, sink, command.as_ref(), &mut signals).await;
+        if let Some(command) = &command {
+            target::leave(command, quiet);
+        }
+        result
+    })
 }
 
 struct Session {
@@ -88,9 +92,7 @@ enum End {
 }
 
 impl Session {
-    async fn run(plan: Plan, sink: Sink, command: Option<&Stopped>) -> Result<Outcome> {
-        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    async fn run(plan: Plan, sink: Sink, command: Option<&Stopped>, signals: &mut Signals) -> Result<Outcome> {
         let enabled = attach::enable(&Request {
             provider: plan.provider,
             clause: &plan.clause,
@@ -125,15 +127,18 @@ impl Session {
             texts_unreadable: 0,
             live,
         };
+        if signals.came_already().await {
+            let what = "interrupted before tracing began: nothing was traced";
+            return Err(Advice::new(what, "wait for the line `spoor: tracing`").into());
+        }
         session.go(command)?;
         let mut ended = std::pin::pin!(target::all_end(ends));
         let end = tokio::select! {
             worked = session.work() => worked?,
-            _ = interrupt.recv() => End::Asked,
-            _ = terminate.recv() => End::Asked,
+            () = signals.recv() => End::Asked,
             () = &mut ended => End::Asked,
         };
-        session.stop(end, command)
+        session.stop(end)
     }
 
     fn go(&mut self, command: Option<&Stopped>) -> Result<()> {
@@ -191,7 +196,7 @@ impl Session {
         }
     }
 
-    fn stop(mut self, end: End, command: Option<&Stopped>) -> Result<Outcome> {
+    fn stop(mut self, end: End) -> Result<Outcome> {
         self.enabled.stop();
         self.clear_live();
         let finished = match end {
@@ -206,9 +211,6 @@ impl Session {
                 return Err(Advice::new(format!("{error:#}{place}"), "make room, or -o with a file elsewhere").into());
             }
             _ => {}
-        }
-        if let Some(command) = command {
-            target::leave(command);
         }
         Ok(Outcome { lost: self.lost })
     }

@@ -10,7 +10,7 @@ use crate::program::error::printable;
 use crate::program::field::COMMON;
 use crate::program::tree::{BinaryOp, Expr, Node, Type};
 use crate::sinks::stderr;
-use crate::sys::command::{self, Stopped};
+use crate::sys::command::{self, Inherited, Stage, Stopped};
 use crate::sys::process::{self, ProcessEnd};
 
 /// Errors: a process or thread that does not exist.
@@ -40,13 +40,14 @@ pub fn check(target: &Target) -> Result<()> {
 }
 
 /// Starts the command up to its exec, and makes it the target.
-pub fn spawn(run: &[OsString], target: &mut Target) -> Result<Option<Stopped>> {
+pub fn spawn(run: &[OsString], target: &mut Target, inherited: Inherited) -> Result<Option<Stopped>> {
     let Some(name) = run.first() else { return Ok(None) };
     let Some(file) = command::find_command(name) else {
         let what = format!("run `{}`: no such command", printable(&name.to_string_lossy()));
         return Err(Advice::new(what, "give its path, or look at PATH").into());
     };
-    let stopped = command::spawn_stopped(&file, run).with_context(|| format!("start `{}`", file.display()))?;
+    let stopped =
+        command::spawn_stopped(&file, run, inherited).with_context(|| format!("start `{}`", file.display()))?;
     target.pids = vec![stopped.pid];
     target.command = Some(run.iter().map(|word| word.to_string_lossy().into_owned()).collect());
     Ok(Some(stopped))
@@ -84,12 +85,18 @@ pub async fn all_end(ends: Option<Vec<ProcessEnd>>) {
     }
 }
 
-/// The command ends by itself or goes on without us; its exit is its own.
-pub fn leave(command: &Stopped) {
-    if let Ok(Some(status)) = command.try_wait()
-        && !status.success()
-    {
-        stderr::say_line(format_args!("spoor: the command ended with {status}"));
+/// A command that was never let go ends with us. One that runs ends by itself or goes on; its exit is its own.
+pub fn leave(command: &Stopped, quiet: bool) {
+    match command.stage() {
+        Stage::Waiting => command.abandon(),
+        Stage::Released if !quiet => match command.try_wait() {
+            Ok(Some(status)) if !status.success() => {
+                stderr::say_line(format_args!("spoor: the command ended with {status}"));
+            }
+            Ok(None) => stderr::say_line(format_args!("spoor: the command (pid {}) goes on", command.pid)),
+            _ => {}
+        },
+        Stage::Released | Stage::Failed => {}
     }
 }
 
