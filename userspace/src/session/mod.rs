@@ -21,7 +21,7 @@ use crate::program::codegen::Shape;
 use crate::program::tree::{Action, BinaryOp, Expr};
 use crate::render::report::{Loss, Report};
 use crate::render::{self, Format, State};
-use crate::sinks::{Sink, stderr};
+use crate::sinks::{Sink, file, stderr};
 use crate::snapshot::{self, loss::Counters};
 use crate::stream::Stream;
 use crate::sys::command::{Inherited, Stopped};
@@ -44,7 +44,7 @@ pub struct Outcome {
 /// Errors: [`attach::features::Refusal`] and [`UsageError`] among others; nothing is left attached, no file half written.
 pub fn run(mut plan: Plan) -> Result<Outcome> {
     target::check(&plan.target)?;
-    let sink = Sink::open(plan.output.as_deref())?;
+    let sink = Sink::open(plan.output.as_deref(), shape(&plan))?;
     let inherited = Inherited::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(async {
@@ -148,6 +148,9 @@ impl Session {
         self.started_unix_ns = process::unix_ns();
         self.since_ns = process::monotonic_ns();
         self.enabled.go(&self.plan.target)?;
+        if shape(&self.plan) == file::Shape::Growing {
+            self.sink.begin().map_err(|error| self.sink.explain(error))?;
+        }
         if !self.plan.quiet {
             // On one line, so that scripts can wait for it.
             let (whom, until) = (target::words(&self.plan.target), how_it_ends(&self.plan));
@@ -204,15 +207,10 @@ impl Session {
             End::Asked if self.stream.is_some() => self.drain(true).and_then(|()| self.finish_events()),
             End::Asked => self.report_interval(),
         };
-        let place = self.plan.output.as_ref().map_or_else(String::new, |path| format!(": `{}`", path.display()));
-        let finished = finished.and_then(|()| self.sink.finish().context("write the report"));
-        match finished {
-            Err(error) if !is_closed_pipe(&error) => {
-                return Err(Advice::new(format!("{error:#}{place}"), "make room, or -o with a file elsewhere").into());
-            }
-            _ => {}
+        match finished.and_then(|()| self.sink.finish().map_err(|error| self.sink.explain(error))) {
+            Err(error) if !is_closed_pipe(&error) => Err(error),
+            _ => Ok(Outcome { lost: self.lost }),
         }
-        Ok(Outcome { lost: self.lost })
     }
 
     /// Reads what happened since the last report and prints it.
@@ -233,8 +231,7 @@ impl Session {
         if self.plan.format == Format::Csv && !self.plan.quiet {
             stderr::say(render::afterword(&report));
         }
-        render::render(&report, self.plan.format, &mut self.sink, &mut self.state).context("write the report")?;
-        self.sink.flush().context("write the report")
+        self.render(&report)
     }
 
     /// A report without rows: time and loss. The ledger is read before the data: what is lost while the data is read
@@ -319,10 +316,10 @@ impl Session {
         stream.drain(at_end, |record| {
             line.clear();
             *unreadable += render(record, line) as u64;
-            sink.write_all(line).context("write an event")
+            sink.write_all(line).map_err(|error| sink.explain(error))
         })?;
         // Whoever reads along sees them now; nothing new needs no call.
-        if stream.emitted > before { sink.flush().context("write events") } else { Ok(()) }
+        if stream.emitted > before { sink.flush().map_err(|error| sink.explain(error)) } else { Ok(()) }
     }
 
     /// The ledger of a stream: on stderr for people, as a last object in JSON.
@@ -330,13 +327,19 @@ impl Session {
         let report = self.report()?;
         self.lost |= report.loss.total() > 0;
         if self.plan.format == Format::Json {
-            return render::render(&report, Format::Json, &mut self.sink, &mut self.state).context("write the report");
+            return self.render(&report);
         }
         if !self.plan.quiet {
             let events = report.events.unwrap_or(0);
             stderr::say(format_args!("spoor: {events} events\n{}", render::afterword(&report)));
         }
         Ok(())
+    }
+
+    fn render(&mut self, report: &Report) -> Result<()> {
+        render::render(report, self.plan.format, &mut self.sink, &mut self.state)
+            .and_then(|()| self.sink.flush())
+            .map_err(|error| self.sink.explain(error))
     }
 
     fn show_live(&mut self, elapsed: Duration) -> Result<()> {
@@ -366,6 +369,12 @@ impl Session {
             stderr::say("\r\x1b[K");
         }
     }
+}
+
+/// One report comes whole; what goes on and on can be read along.
+fn shape(plan: &Plan) -> file::Shape {
+    let goes_on = matches!(plan.clause.action, Action::Stream) || plan.interval.is_some();
+    if goes_on { file::Shape::Growing } else { file::Shape::Whole }
 }
 
 /// Events on the same terminal leave no place for a line that stays.

@@ -1,88 +1,99 @@
-//! Where a report goes: standard output or a file. Nothing is half written: a file appears whole, under its name, at the
-//! end.
+//! Where a report goes: standard output or a file.
+pub mod file;
 pub mod stderr;
 
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
 use crate::error::Advice;
 use crate::program::error::printable;
+use file::{OutputFile, Shape};
 
-pub enum Sink {
-    Stdout(BufWriter<io::Stdout>),
-    /// Written beside its final name and renamed when it is complete.
-    File {
-        file: BufWriter<File>,
-        name: PathBuf,
-        partial: Option<PathBuf>,
-    },
+pub struct Sink {
+    out: BufWriter<Out>,
+    /// Where it goes, in words.
+    place: String,
+}
+
+enum Out {
+    Stdout(io::Stdout),
+    File(OutputFile),
 }
 
 const BUFFER_BYTES: usize = 256 << 10;
 
 impl Sink {
     /// Opens before anything is attached: an unwritable output is known at once.
-    pub fn open(path: Option<&Path>) -> Result<Sink> {
-        let Some(name) = path else {
-            return Ok(Sink::Stdout(BufWriter::with_capacity(BUFFER_BYTES, io::stdout())));
+    pub fn open(path: Option<&Path>, shape: Shape) -> Result<Sink> {
+        let place = match path {
+            Some(name) => format!("`{}`", printable(&name.display().to_string())),
+            None => "standard output".to_owned(),
         };
-        // A device or a pipe cannot be replaced by a new file.
-        let special = fs::metadata(name).is_ok_and(|metadata| !metadata.is_file());
-        let partial = (!special).then(|| {
-            let mut partial = name.as_os_str().to_owned();
-            partial.push(format!(".partial-{}", std::process::id()));
-            PathBuf::from(partial)
-        });
-        let target = partial.as_deref().unwrap_or(name);
-        let file = File::options().write(true).create(!special).truncate(!special).open(target).map_err(|error| {
-            let name = printable(&name.display().to_string());
-            Advice::new(
-                format!("write to `{name}`: {error}"),
-                "-o with a file in a folder that exists and may be written",
-            )
-        })?;
-        Ok(Sink::File { file: BufWriter::with_capacity(BUFFER_BYTES, file), name: name.to_owned(), partial })
+        let out = match path {
+            Some(name) => Out::File(OutputFile::open(name, shape).map_err(|error| {
+                let advice = "-o with a file in a folder that exists and may be written";
+                Advice::new(format!("write to {place}: {error}"), advice)
+            })?),
+            None => Out::Stdout(io::stdout()),
+        };
+        Ok(Sink { out: BufWriter::with_capacity(BUFFER_BYTES, out), place })
     }
 
     pub fn is_terminal(&self) -> bool {
-        matches!(self, Sink::Stdout(_)) && io::IsTerminal::is_terminal(&io::stdout())
+        matches!(self.out.get_ref(), Out::Stdout(out) if io::IsTerminal::is_terminal(out))
     }
 
-    /// Everything is written: a file takes its name.
-    pub fn finish(mut self) -> io::Result<()> {
-        self.flush()?;
-        if let Sink::File { name, partial, .. } = &mut self
-            && let Some(partial) = partial.take()
-        {
-            fs::rename(partial, name)?;
+    /// The run has begun: from here on a file that grows has only what is new.
+    pub fn begin(&mut self) -> io::Result<()> {
+        match self.out.get_mut() {
+            Out::Stdout(_) => Ok(()),
+            Out::File(file) => file.begin(),
         }
-        Ok(())
+    }
+
+    /// Everything is written.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        match self.out.get_mut() {
+            Out::Stdout(_) => Ok(()),
+            Out::File(file) => file.finish(),
+        }
+    }
+
+    /// A failed write with its place and what to do. A closed pipe stays what it is: a normal end.
+    pub fn explain(&self, error: io::Error) -> anyhow::Error {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return error.into();
+        }
+        let advice = "make room, or -o with a file elsewhere";
+        Advice::new(format!("write to {}: {error}", self.place), advice).into()
     }
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Sink::Stdout(out) => out.write(bytes),
-            Sink::File { file, .. } => file.write(bytes),
+            Out::Stdout(out) => out.write(bytes),
+            Out::File(file) => file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Sink::Stdout(out) => out.flush(),
-            Sink::File { file, .. } => file.flush(),
-        }
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        if let Sink::File { partial: Some(partial), .. } = self {
-            let _ = fs::remove_file(partial);
+            Out::Stdout(out) => out.flush(),
+            Out::File(file) => file.flush(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod bpf;
 pub mod command;
+pub mod files;
 pub mod perf;
 pub mod process;
 pub mod tracefs;
