@@ -1,6 +1,7 @@
 //! What each function comes to, from the cells of a merged row.
 use super::value::Value;
 use crate::program::buckets::{QUANTIZE_BUCKETS, QUANTIZE_ZERO, log_linear_range};
+use crate::program::interp;
 use crate::program::layout::{Cell, Layout, cells_of, order_preserving, sum_cell};
 use crate::program::tree::{Expr, Function, Type};
 
@@ -34,7 +35,8 @@ pub fn value(function: &Function, layout: &Layout, row: &[u64]) -> Value {
             buckets: words(&cells_of(function)[0]).to_vec(),
         },
         Function::Percentile { arg, per_mille } => {
-            Value::Maybe(percentile(words(&Cell::LogLinear(arg.clone())), *per_mille))
+            let middle = percentile(words(&Cell::LogLinear(arg.clone())), *per_mille);
+            Value::Maybe(middle.map(|middle| within_extremes(middle, arg, layout, row)))
         }
     }
 }
@@ -94,10 +96,24 @@ fn percentile(buckets: &[u64], per_mille: u16) -> Option<i128> {
     None
 }
 
+/// The middle of a bucket may lie beyond all that fell in it. Where a row has them, the extremes are exact.
+fn within_extremes(middle: i128, arg: &Expr, layout: &Layout, row: &[u64]) -> i128 {
+    let exact = |cell: Cell, bits: fn(u64) -> u64| {
+        let mapped = bits(row[layout.word_of(&cell)?]);
+        Some(interp::value(order_preserving(mapped, arg.ty), arg.ty))
+    };
+    let least = exact(Cell::Min(arg.clone()), |word| !word).unwrap_or(i128::MIN);
+    let most = exact(Cell::Max(arg.clone()), |word| word).unwrap_or(i128::MAX);
+    // Not `clamp`: a minimum or maximum that was contended may have crossed the other.
+    middle.max(least).min(most)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::program::buckets::log_linear_bucket;
+    use crate::program::field::Unit;
+    use crate::program::tree::{Column, Node};
     use proptest::prelude::*;
 
     fn limbs_of(values: &[i64]) -> Vec<u64> {
@@ -116,6 +132,33 @@ mod tests {
     #[test]
     fn percentile_of_nothing_is_unknown() {
         assert_eq!(percentile(&[0; 496], 500), None);
+    }
+
+    // 1000 is in the bucket of 960 to 1023, whose middle is 991.
+    #[test]
+    fn a_percentile_lies_between_the_extremes_that_are_there() {
+        let arg = Expr { node: Node::Const(0), ty: Type::Unsigned };
+        let p50 = Function::Percentile { arg: arg.clone(), per_mille: 500 };
+        let of = |value: u64, extremes: Vec<Function>| {
+            let functions = extremes.into_iter().chain([p50.clone()]);
+            let column = |function| Column { name: String::new(), unit: Unit::None, function };
+            let layout = Layout::of(&functions.map(column).collect::<Vec<_>>());
+            let mut row = vec![0; layout.words];
+            row[0] = 1;
+            let mut set = |cell: Cell, at: usize, to: u64| {
+                if let Some(word) = layout.word_of(&cell) {
+                    row[word + at] = to;
+                }
+            };
+            set(Cell::Min(arg.clone()), 0, !value);
+            set(Cell::Max(arg.clone()), 0, value);
+            set(Cell::LogLinear(arg.clone()), log_linear_bucket(value), 1);
+            super::value(&p50, &layout, &row)
+        };
+        assert_eq!(of(961, vec![]), Value::Maybe(Some(991)));
+        assert_eq!(of(961, vec![Function::Max(arg.clone())]), Value::Maybe(Some(961)));
+        assert_eq!(of(1020, vec![Function::Min(arg.clone())]), Value::Maybe(Some(1020)));
+        assert_eq!(of(961, vec![Function::Min(arg.clone())]), Value::Maybe(Some(991)));
     }
 
     #[test]
