@@ -16,6 +16,7 @@ crate::tests![
     keys_of_an_aggregation_are_sorted_as_dtrace_does,
     top_keeps_the_largest,
     sort_orders,
+    rows_too_wide_for_a_cpu_of_their_own_are_counted_exactly,
 ];
 
 const GETPPID: &str = "syscall == \"getppid\"";
@@ -206,6 +207,28 @@ fn sort_orders() -> Result<()> {
             .attached_to(&["values", "1", "9", "9", "3", "3", "3"])?;
         let keys: Vec<String> = run.report()?.rows()?.iter().map(|row| row.key("arg0")).collect::<Result<_>>()?;
         ensure_eq!(keys, wanted, "keys with {order:?} in {run}");
+    }
+    Ok(())
+}
+
+/// Six distributions of 8,016 B: together more than the 32 KiB that a per-CPU value may have.
+fn rows_too_wide_for_a_cpu_of_their_own_are_counted_exactly() -> Result<()> {
+    let functions: Vec<String> = (0..6).map(|i| format!("lquantize(arg{i}, 0, 1000, 1)")).collect();
+    let functions = functions.iter().flat_map(|function| ["--agg", function]);
+    for keys in [&[][..], &["--by", "syscall"], &["--by", "tid"], &["--by", "tid", "-i", "100ms"]] {
+        let run = syscalls(keys)
+            .and(&functions.clone().collect::<Vec<_>>())
+            .and(&["--where", GETPPID])
+            .attached_to(&["threads", "4", "5000"])?;
+        ensure_eq!(run.code(), 0, "status of {run}");
+        let mut counted = 0;
+        for line in run.stdout.lines() {
+            for row in spoor_tests::Report::parse(line)?.rows()? {
+                ensure_eq!(row.values.len(), 6, "functions in {run}");
+                counted += row.values.values().map(counts_in).sum::<u64>();
+            }
+        }
+        ensure_eq!(counted, 6 * 20_000, "hits in {run}");
     }
     Ok(())
 }

@@ -11,6 +11,8 @@ pub const DEFAULT_MAX_KEYS: u32 = 10_240;
 const ELEMENT_BYTES: u64 = 64;
 /// Rows wider than this are taken on demand where the kernel can.
 const WIDE_ROW: u64 = 64;
+/// No wider value can be per CPU: PCPU_MIN_UNIT_SIZE (v6.18 kernel/bpf/hashtab.c and arraymap.c, include/linux/percpu.h).
+const PER_CPU_ROW_MAX: u64 = 32 << 10;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -75,7 +77,7 @@ pub fn plan(key_bytes: u64, row_bytes: u64, dense: Option<u32>, copies: u64, lim
     let asked = if dense.is_some() && limits.max_keys.is_none() { asked.min(256) } else { asked };
     let own = ELEMENT_BYTES + key_bytes + row_bytes * cpus;
     let shared = ELEMENT_BYTES + key_bytes + row_bytes;
-    let per_cpu = own * asked <= left;
+    let per_cpu = row_bytes <= PER_CPU_ROW_MAX && own * asked <= left;
     let element = if per_cpu { own } else { shared };
     let entries = asked.min(left / element).max(1) as u32;
     let preallocated = !(machine.on_demand && row_bytes > WIDE_ROW);
@@ -90,7 +92,7 @@ pub fn plan(key_bytes: u64, row_bytes: u64, dense: Option<u32>, copies: u64, lim
 
 fn array(entries: u32, row_bytes: u64, cpus: u64, room: u64) -> Part {
     let own = u64::from(entries) * row_bytes * cpus;
-    let per_cpu = own <= room;
+    let per_cpu = row_bytes <= PER_CPU_ROW_MAX && own <= room;
     Part { entries, per_cpu, preallocated: true, bytes: if per_cpu { own } else { u64::from(entries) * row_bytes } }
 }
 
@@ -125,6 +127,15 @@ mod tests {
         let limits = Limits { map_memory: Some(1 << 20), max_keys: Some(1_000_000) };
         let plan = plan(16, 16, None, 1, limits, machine(2));
         assert!(plan.reduced && plan.bytes() <= 1 << 20);
+    }
+
+    #[test]
+    fn rows_that_no_cpu_can_have_of_its_own_are_shared() {
+        let limits = Limits { map_memory: Some(1 << 40), max_keys: Some(10) };
+        let plan = |row_bytes| plan(16, row_bytes, Some(4), 1, limits, machine(2));
+        let per_cpu = |plan: Plan| [plan.hash, plan.dense.unwrap(), plan.other].map(|part| part.per_cpu);
+        assert_eq!(per_cpu(plan(32 << 10)), [true; 3]);
+        assert_eq!(per_cpu(plan((32 << 10) + 8)), [false; 3]);
     }
 
     #[test]
