@@ -5,6 +5,7 @@ use spoor_tests::{Context, Result, ensure_eq, spoor, syscalls};
 crate::tests![
     count_sum_avg_min_max_and_stddev,
     min_and_max_of_negative_results,
+    percentiles_of_negative_results,
     sum_of_more_than_64_bits_is_exact,
     unsigned_extremes,
     quantize_puts_each_value_in_its_bucket,
@@ -52,6 +53,17 @@ fn min_and_max_of_negative_results() -> Result<()> {
     ensure_eq!(one("sum(ret)", LSEEK, &work)?, 43, "sum(ret)");
     // Truncated towards zero, as dtrace's integer division is.
     ensure_eq!(one("avg(ret)", LSEEK, &["returns", "-9", "-22", "-22"])?, -17, "avg(ret)");
+    Ok(())
+}
+
+/// Exact up to 15 on both sides of zero; -29 is in the bucket of -29 and -28, -22 in that of -23 and -22.
+fn percentiles_of_negative_results() -> Result<()> {
+    let work = ["returns", "-29", "-22", "-9", "-9", "-9", "0", "3", "7", "11", "13"];
+    for (function, value) in
+        [("p10(ret)", -28), ("p20(ret)", -22), ("p50(ret)", -9), ("p90(ret)", 11), ("p99(ret)", 13)]
+    {
+        ensure_eq!(one(function, LSEEK, &work)?, value, "{function}");
+    }
     Ok(())
 }
 

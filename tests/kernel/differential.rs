@@ -352,9 +352,7 @@ fn functions_of(arg: &Expr) -> Vec<Vec<Function>> {
     ];
     // A row of 65,536 levels is more than the checker lets through.
     sets[2].truncate(1);
-    if arg().ty == Type::Unsigned {
-        sets.push([1, 500, 900, 990, 999].map(|per_mille| Function::Percentile { arg: arg(), per_mille }).to_vec());
-    }
+    sets.push([1, 500, 900, 990, 999].map(|per_mille| Function::Percentile { arg: arg(), per_mille }).to_vec());
     sets
 }
 
@@ -402,11 +400,12 @@ fn reference(function: &Function, values: &[u64], ty: Type) -> Value {
             }
         }
         Function::Percentile { per_mille, .. } => {
-            let mut bucketed: Vec<usize> = values.iter().map(|bits| buckets::log_linear_bucket(*bits)).collect();
+            let mut bucketed: Vec<usize> =
+                values.iter().map(|bits| buckets::typed_log_linear_bucket(*bits, ty)).collect();
             bucketed.sort_unstable();
             let rank = (bucketed.len() * usize::from(*per_mille)).div_ceil(1000).max(1);
-            let range = buckets::log_linear_range(bucketed[rank - 1]);
-            Value::Maybe(Some((i128::from(*range.start()) + i128::from(*range.end())) / 2))
+            let range = buckets::typed_log_linear_range(bucketed[rank - 1], ty);
+            Value::Maybe(Some((range.start() + range.end()) / 2))
         }
     }
 }

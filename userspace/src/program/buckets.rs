@@ -10,6 +10,10 @@ pub const QUANTIZE_BUCKETS: usize = 127;
 pub const QUANTIZE_ZERO: usize = 63;
 /// 16 exact values and 8 buckets for each power of two from 16 to 2^63: 16 + 60 * 8.
 pub const LOG_LINEAR_BUCKETS: usize = 496;
+/// The bucket of 0 where the argument is signed: as many magnitudes have a bucket below it, -2^63 the first one.
+pub const LOG_LINEAR_ZERO: usize = 488;
+/// From -2^63 to the last bucket below 2^63.
+pub const LOG_LINEAR_SIGNED_BUCKETS: usize = 2 * LOG_LINEAR_ZERO;
 
 /// The argument of a distribution: an unsigned one too large for `i64` counts as the largest.
 pub fn bucket_value(bits: u64, ty: Type) -> i64 {
@@ -188,6 +192,43 @@ pub fn log_linear_range(bucket: usize) -> RangeInclusive<u64> {
     low..=low + ((1 << shift) - 1)
 }
 
+/// Buckets of a percentile's histogram; those of a signed argument are mirrored at zero.
+pub fn log_linear_buckets(ty: Type) -> usize {
+    match ty {
+        Type::Unsigned => LOG_LINEAR_BUCKETS,
+        Type::Signed => LOG_LINEAR_SIGNED_BUCKETS,
+    }
+}
+
+pub fn typed_log_linear_bucket(bits: u64, ty: Type) -> usize {
+    match (ty, bits as i64) {
+        (Type::Unsigned, _) => log_linear_bucket(bits),
+        (Type::Signed, value @ ..0) => LOG_LINEAR_ZERO - log_linear_bucket(value.unsigned_abs()),
+        (Type::Signed, _) => LOG_LINEAR_ZERO + log_linear_bucket(bits),
+    }
+}
+
+/// The values of a bucket of [`typed_log_linear_bucket`].
+pub fn typed_log_linear_range(bucket: usize, ty: Type) -> RangeInclusive<i128> {
+    let wide = |range: RangeInclusive<u64>| (i128::from(*range.start()), i128::from(*range.end()));
+    match (ty, bucket) {
+        (Type::Unsigned, _) => {
+            let (low, high) = wide(log_linear_range(bucket));
+            low..=high
+        }
+        // No other magnitude of that bucket has a negative value.
+        (Type::Signed, 0) => i64::MIN.into()..=i64::MIN.into(),
+        (Type::Signed, ..LOG_LINEAR_ZERO) => {
+            let (low, high) = wide(log_linear_range(LOG_LINEAR_ZERO - bucket));
+            -high..=-low
+        }
+        (Type::Signed, _) => {
+            let (low, high) = wide(log_linear_range(bucket - LOG_LINEAR_ZERO));
+            low..=high
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,11 +308,24 @@ mod tests {
         assert_eq!(*log_linear_range(LOG_LINEAR_BUCKETS - 1).end(), u64::MAX);
     }
 
+    #[test]
+    fn log_linear_of_signed_values_is_mirrored_at_zero() {
+        let bucket = |value: i64| typed_log_linear_bucket(value as u64, Type::Signed) as i64 - LOG_LINEAR_ZERO as i64;
+        for value in [0, 1, 7, 8, 15, 16, 17, 1000, i64::MAX] {
+            assert_eq!(bucket(-value), -bucket(value), "{value}");
+        }
+        assert_eq!(typed_log_linear_bucket(i64::MIN as u64, Type::Signed), 0);
+        assert_eq!(typed_log_linear_bucket(i64::MAX as u64, Type::Signed), LOG_LINEAR_SIGNED_BUCKETS - 1);
+    }
+
     /// Every bucket's values follow those of the one before without a gap.
     #[test]
     fn ranges_cover_every_value_once() {
-        let log_linear: Vec<_> = (0..LOG_LINEAR_BUCKETS).map(log_linear_range).collect();
-        assert!(log_linear.windows(2).all(|w| w[0].end() + 1 == *w[1].start()));
+        for (ty, ends) in [(Type::Unsigned, (0, u64::MAX.into())), (Type::Signed, (i64::MIN.into(), i64::MAX.into()))] {
+            let ranges: Vec<_> = (0..log_linear_buckets(ty)).map(|bucket| typed_log_linear_range(bucket, ty)).collect();
+            assert!(ranges.windows(2).all(|w| w[0].end() + 1 == *w[1].start()));
+            assert_eq!((*ranges[0].start(), *ranges[ranges.len() - 1].end()), ends);
+        }
         let l = Lquantize { lower: -7, upper: 90, step: 9 };
         let ll = |factor, lmag, hmag, steps| {
             let l = Llquantize { factor, lmag, hmag, steps };
@@ -320,6 +374,8 @@ mod tests {
             prop_assert!(l.bucket(a) <= l.bucket(b) && l.bucket(b) < l.buckets());
             prop_assert!(ll.bucket(a) <= ll.bucket(b) && ll.bucket(b) < ll.buckets());
             prop_assert!(log_linear_bucket(a.unsigned_abs()) <= log_linear_bucket(a.unsigned_abs().max(b.unsigned_abs())));
+            let signed = |value| typed_log_linear_bucket(value as u64, Type::Signed);
+            prop_assert!(signed(a) <= signed(b) && signed(b) < LOG_LINEAR_SIGNED_BUCKETS);
         }
 
         #[test]
@@ -328,7 +384,9 @@ mod tests {
             prop_assert!(quantize_range(quantize_bucket(v)).contains(&v));
             prop_assert!(l.range(l.bucket(v)).contains(&v));
             prop_assert!(ll.range(ll.bucket(v)).unwrap().contains(&v));
-            prop_assert!(log_linear_range(log_linear_bucket(v as u64)).contains(&(v as u64)));
+            for (ty, exact) in [(Type::Unsigned, i128::from(v as u64)), (Type::Signed, v.into())] {
+                prop_assert!(typed_log_linear_range(typed_log_linear_bucket(v as u64, ty), ty).contains(&exact));
+            }
         }
     }
 }

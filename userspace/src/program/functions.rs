@@ -4,7 +4,7 @@ use super::error::{ProgramError, Span};
 use super::interp;
 use super::parse::{Ast, AstKind};
 use super::scope::nearest;
-use super::tree::{Expr, Function, Type};
+use super::tree::{Expr, Function};
 
 /// Most levels of lquantize, and of llquantize on each side of zero: 8 KiB a key and CPU, 16 KiB mirrored.
 pub const MAX_LEVELS: u64 = 1024;
@@ -190,13 +190,7 @@ impl Call<'_> {
     }
 
     fn percentile(&self, per_mille: u16) -> Result<Function, ProgramError> {
-        let arg = self.argument()?;
-        if arg.ty == Type::Unsigned {
-            return Ok(Function::Percentile { arg, per_mille });
-        }
-        let text = self.checker.text(self.args[0].span);
-        let error = self.error(self.args[0].span, format!("percentiles take unsigned numbers, and `{text}` is signed"));
-        Err(error.hint(format!("`quantize({text})`")))
+        Ok(Function::Percentile { arg: self.argument()?, per_mille })
     }
 
     /// Tenths of a percent, between 0 and 100.
@@ -284,11 +278,8 @@ mod tests {
     }
 
     #[test]
-    fn percentile_of_a_signed_argument_says_what_to_do() {
-        assert_eq!(
-            error("p99(ret)"),
-            "percentiles take unsigned numbers, and `ret` is signed at column 5\ntry: `quantize(ret)`"
-        );
+    fn percentiles_take_signed_arguments() {
+        assert!(matches!(ok("p99(ret)"), Function::Percentile { per_mille: 990, .. }));
     }
 
     #[test]

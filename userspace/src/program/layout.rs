@@ -1,6 +1,6 @@
 //! What an aggregation keeps in the kernel for each key: cells of 64-bit words, shared between functions that need the
 //! same one. The code generator writes them, `merge` reads them. All cells begin as zero.
-use super::buckets::{LOG_LINEAR_BUCKETS, Llquantize, QUANTIZE_BUCKETS, QUANTIZE_ZERO};
+use super::buckets::{Llquantize, QUANTIZE_BUCKETS, QUANTIZE_ZERO, log_linear_buckets};
 use super::field::Unit;
 use super::tree::{BinaryOp, Column, Expr, Function, Node, Type, UnaryOp};
 
@@ -35,7 +35,7 @@ pub enum Cell {
         hmag: u16,
         steps: u16,
     },
-    /// Log-linear buckets, eight to a power of two.
+    /// Log-linear buckets, eight to a power of two; mirrored at zero where the argument is signed.
     LogLinear(Expr),
 }
 
@@ -53,7 +53,7 @@ impl Cell {
                 let shape = Llquantize { factor: *factor, lmag: *lmag, hmag: *hmag, steps: *steps };
                 shape.buckets() - if arg.ty == Type::Signed { 0 } else { shape.middle() }
             }
-            Cell::LogLinear(_) => LOG_LINEAR_BUCKETS,
+            Cell::LogLinear(arg) => log_linear_buckets(arg.ty),
         }
     }
 

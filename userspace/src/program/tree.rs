@@ -134,7 +134,7 @@ pub enum Function {
         hmag: u16,
         steps: u16,
     },
-    /// The value below which `per_mille` of 1000 firings lie: p50 is 500, p99 990, p999 999. Unsigned arguments.
+    /// The value below which `per_mille` of 1000 firings lie: p50 is 500, p99 990, p999 999.
     Percentile {
         arg: Expr,
         per_mille: u16,

@@ -1,7 +1,7 @@
 //! The bucket that r1 falls in, into r1. The reference is `program::buckets`; a differential test holds both together.
 //! Branches are few, since every one that computes an index doubles what the verifier has to walk.
 use super::Generator;
-use crate::program::buckets::Llquantize;
+use crate::program::buckets::{LOG_LINEAR_ZERO, Llquantize};
 use crate::program::insn::{Alu, Jump, Label, MapName, R0, R1, R2, R3, R4, Reg, Size};
 use crate::program::tree::Type;
 
@@ -99,19 +99,24 @@ impl Generator {
         if ty == Type::Unsigned {
             return self.distance(&shape);
         }
-        let distance = self.asm.label();
+        self.mirrored(shape.middle(), |generator| generator.distance(&shape));
+    }
+
+    /// The bucket of a signed r1 from those of magnitudes, which lie on both sides of bucket `zero`. Uses r3.
+    fn mirrored(&mut self, zero: usize, bucket: impl FnOnce(&mut Self)) {
+        let magnitude = self.asm.label();
         // r3: 1 where the value is below zero.
         self.asm.alu_imm(Alu::Mov, R3, 0);
-        self.asm.jump_imm(Jump::Sge, R1, 0, distance);
+        self.asm.jump_imm(Jump::Sge, R1, 0, magnitude);
         self.asm.alu_imm(Alu::Mov, R3, 1);
         self.asm.neg(R1);
-        self.asm.bind(distance);
-        self.distance(&shape);
+        self.asm.bind(magnitude);
+        bucket(self);
         let positive = self.asm.label();
         self.asm.jump_imm(Jump::Eq, R3, 0, positive);
         self.asm.neg(R1);
         self.asm.bind(positive);
-        self.asm.alu_imm(Alu::Add, R1, shape.middle() as i32);
+        self.asm.alu_imm(Alu::Add, R1, zero as i32);
     }
 
     /// Buckets from the middle one to that of the magnitude r1, into r1. Uses r2.
@@ -147,8 +152,15 @@ impl Generator {
         self.asm.bind(done);
     }
 
+    pub(super) fn log_linear_bucket(&mut self, ty: Type) {
+        match ty {
+            Type::Unsigned => self.log_linear_magnitude(),
+            Type::Signed => self.mirrored(LOG_LINEAR_ZERO, Self::log_linear_magnitude),
+        }
+    }
+
     /// Exact below 8, then eight buckets to a power of two.
-    pub(super) fn log_linear_bucket(&mut self) {
+    fn log_linear_magnitude(&mut self) {
         let done = self.asm.label();
         self.asm.jump_imm(Jump::Lt, R1, 8, done);
         self.log2(R1);

@@ -62,7 +62,7 @@ impl Generator {
             }
             Cell::LogLinear(arg) => {
                 self.load_arg(arg, args, R1);
-                self.log_linear_bucket();
+                self.log_linear_bucket(arg.ty);
                 self.hit(at, cell.words());
             }
         }
