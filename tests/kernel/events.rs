@@ -13,6 +13,7 @@ crate::tests![
     text_is_as_strace_prints_it,
     control_characters_never_come_out_raw,
     a_text_that_is_too_long_is_cut_and_said,
+    texts_cut_are_counted_and_those_that_just_fit_are_not,
     at_a_steady_rate_nothing_is_lost,
     at_full_rate_kept_and_lost_are_all,
     events_reach_a_pipe_before_the_end,
@@ -163,6 +164,23 @@ fn a_text_that_is_too_long_is_cut_and_said() -> Result<()> {
     ensure_eq!(run.code(), 0, "status of {run}");
     let cut = run.stdout.lines().filter(|line| line.contains("/xxxxxxxx") && line.contains("\"...")).count();
     ensure_eq!(cut, 5, "cut paths in {run}");
+    ensure!(run.stderr.contains("lost: 5 "), "the loss is not said: {run}");
+    Ok(())
+}
+
+/// 255 bytes and a NUL are all that there is room for.
+fn texts_cut_are_counted_and_those_that_just_fit_are_not() -> Result<()> {
+    for (bytes, cut) in [("254", 0), ("255", 0), ("256", 3), ("257", 3)] {
+        let run = syscalls(&["--events", "--strict", "--where", "syscall == \"openat\""]).attached_to(&[
+            "long-string",
+            "3",
+            bytes,
+        ])?;
+        ensure_eq!(run.code(), if cut > 0 { 3 } else { 0 }, "status of {run}");
+        let report = run.report_of_code()?;
+        ensure_eq!((report.lost()?, report.lost_of_kind("texts_cut")?), (cut, cut), "lost of {bytes} bytes in {run}");
+        ensure_eq!(run.stdout.matches("\"cut\":[1]").count() as u64, cut, "events that say so in {run}");
+    }
     Ok(())
 }
 

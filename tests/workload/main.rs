@@ -67,7 +67,7 @@ const WORKS: &[(&str, &str, &str, Work)] = &[
     ),
     ("comm", "NAME N", "1 prctl(PR_SET_NAME) before ready; N getppid. NAME with \\n \\t \\e \\\\ \\xHH", calls::comm),
     ("hostile-comm", "N", "comm ESC [2J BEL LF 0xff: 1 prctl before ready; N getppid", calls::hostile_comm),
-    ("long-string", "N", "N openat of a path of 1000 bytes = ENAMETOOLONG", strings::long),
+    ("long-string", "N [BYTES]", "N openat of a path of BYTES (1000: ENAMETOOLONG) that is not there", strings::long),
     ("strings", "DIR", "known paths and payloads, one call each; see strings.rs", strings::strings),
     (
         "threads",

@@ -76,10 +76,11 @@ fn socket_of(family: i32) -> u64 {
         as u64
 }
 
-/// Longer than any tracer keeps.
+/// Longer than any tracer keeps, or as long as is asked for.
 pub fn long(args: &Args, protocol: &Protocol) -> Did {
     let n = args.number(0, "N");
-    let path = CString::new(format!("/{}", "x".repeat(999))).expect("has no NUL");
+    let bytes: usize = args.optional(1, "BYTES").unwrap_or(1000);
+    let path = CString::new(format!("/{}", "x".repeat(bytes - 1))).expect("has no NUL");
     protocol.start();
     for _ in 0..n {
         sys::openat(&path, libc::O_RDONLY, 0);

@@ -1,6 +1,7 @@
 //! The ledger in words: counters in, lines for the report out.
 use probes_common::loss::LossKind;
 
+use crate::providers::TextFaults;
 use crate::render::report::{Loss, LossLine};
 use crate::snapshot::loss::Counters;
 
@@ -14,8 +15,8 @@ pub struct Context {
     pub recursion_misses: Option<u64>,
     pub in_flight: Vec<String>,
     pub out_of_order: u64,
-    /// Texts of records that the process's memory did not give.
-    pub texts_unreadable: u64,
+    /// Texts of records that are not shown, or not in full.
+    pub texts: TextFaults,
 }
 
 type Sentence = (LossKind, &'static str, bool, &'static str, &'static str);
@@ -112,10 +113,19 @@ pub fn ledger(counters: &Counters, context: &Context) -> Loss {
             advice: context.recursion_misses.is_none().then(|| "a kernel from 5.12 on counts them".to_owned()),
         });
     }
-    if context.texts_unreadable > 0 {
+    if context.texts.cut > 0 {
+        kinds.push(LossLine {
+            name: "texts_cut",
+            count: Some(context.texts.cut),
+            lost: true,
+            what: "paths and names shown in part: longer than 255 bytes".to_owned(),
+            advice: None,
+        });
+    }
+    if context.texts.unreadable > 0 {
         kinds.push(note(
             "texts_unreadable",
-            context.texts_unreadable,
+            context.texts.unreadable,
             "texts shown as addresses: the process's memory could not be read".to_owned(),
         ));
     }
@@ -154,6 +164,13 @@ mod tests {
         for (i, (kind, name, ..)) in SENTENCES.iter().enumerate() {
             assert_eq!(*kind as usize, i, "{name}");
         }
+    }
+
+    #[test]
+    fn texts_cut_are_lost_and_texts_unreadable_are_not() {
+        let texts = TextFaults { cut: 2, unreadable: 3 };
+        let loss = ledger(&Counters::default(), &Context { texts, recursion_misses: Some(0), ..Context::default() });
+        assert_eq!((loss.total(), loss.kinds.len(), loss.kinds[0].name), (2, 2, "texts_cut"));
     }
 
     #[test]

@@ -46,9 +46,25 @@ pub struct Provider {
     pub map_contents: fn(facts: u32) -> Vec<Content>,
     /// What has begun and not ended.
     pub in_flight: Option<InFlight>,
-    /// A streamed record as a line, and as a line of JSON; how many of its texts could not be read.
-    pub event_text: fn(&Record, &mut Vec<u8>) -> usize,
-    pub event_json: fn(&Record, &mut Vec<u8>) -> usize,
+    /// A streamed record as a line, and as a line of JSON; what its texts lack.
+    pub event_text: fn(&Record, &mut Vec<u8>) -> TextFaults,
+    pub event_json: fn(&Record, &mut Vec<u8>) -> TextFaults,
+}
+
+/// Texts that an event should have shown and did not, or not in full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TextFaults {
+    /// The process's memory could not be read.
+    pub unreadable: u64,
+    /// Longer than what a record can carry. What is shortened on purpose is not meant.
+    pub cut: u64,
+}
+
+impl std::ops::AddAssign for TextFaults {
+    fn add_assign(&mut self, other: TextFaults) {
+        self.unreadable += other.unreadable;
+        self.cut += other.cut;
+    }
 }
 
 /// A tracepoint with the programs that can be attached to it.

@@ -8,7 +8,7 @@ use probes_common::syscall::{
 };
 use probes_common::target::UNKNOWN_OFFSET;
 
-use super::{Classic, InFlight, Kernel, Probe, Provider};
+use super::{Classic, InFlight, Kernel, Probe, Provider, TextFaults};
 use crate::program::field::{Field, Kind, Names, Source, Unit};
 use crate::program::tree::Type;
 use crate::render::strace::{self, Call, Text, TextKind};
@@ -286,10 +286,10 @@ fn globals(kernel: &Kernel, facts: u32) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn shown(record: &Record, out: &mut Vec<u8>, show: fn(&mut Vec<u8>, &Call)) -> usize {
+fn shown(record: &Record, out: &mut Vec<u8>, show: fn(&mut Vec<u8>, &Call)) -> TextFaults {
     let call = call(record);
     show(out, &call);
-    strace::unreadable_texts(&call)
+    TextFaults { unreadable: strace::unreadable_texts(&call) as u64, cut: strace::cut_texts(&call) as u64 }
 }
 
 /// A streamed record as the call that it is.
@@ -325,10 +325,11 @@ fn text(spec: u32, text: RecordText) -> Option<Text> {
     match text {
         RecordText::None => None,
         RecordText::Unreadable => Some(Text { arg, bytes: Vec::new(), cut: false, kind: TextKind::Unreadable }),
-        RecordText::Bytes { bytes, full } => {
+        RecordText::Bytes { bytes, full, more } => {
             // A string comes with its NUL, unless there was no room for it.
             let (bytes, cut) = match (kind, bytes) {
-                (TextKind::String, [text @ .., 0]) => (text, full),
+                (TextKind::String, [text @ .., 0]) => (text, more),
+                (TextKind::String, bytes) => (bytes, more),
                 (_, bytes) => (bytes, full),
             };
             Some(Text { arg, bytes: bytes.to_vec(), cut, kind })

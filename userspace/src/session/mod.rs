@@ -19,6 +19,7 @@ use crate::merge::order::arrange;
 use crate::merge::value::Aggregation;
 use crate::program::codegen::Shape;
 use crate::program::tree::{Action, BinaryOp, Expr};
+use crate::providers::TextFaults;
 use crate::render::report::{Loss, Report};
 use crate::render::{self, Format, State};
 use crate::sinks::{Sink, file, stderr};
@@ -74,7 +75,7 @@ struct Session {
     state: State,
     lost: bool,
     line: Vec<u8>,
-    texts_unreadable: u64,
+    texts: TextFaults,
     live: Live,
 }
 
@@ -124,7 +125,7 @@ impl Session {
             state,
             lost: false,
             line: Vec::new(),
-            texts_unreadable: 0,
+            texts: TextFaults::default(),
             live,
         };
         if signals.came_already().await {
@@ -246,7 +247,7 @@ impl Session {
             ring_bytes: self.plan.ring_bytes,
             recursion_misses: misses.zip(missed).map(|(now, before)| now - before),
             in_flight: self.in_flight(now)?,
-            texts_unreadable: self.texts_unreadable,
+            texts: self.texts,
             out_of_order: self.stream.as_ref().map_or(0, |stream| stream.out_of_order),
         };
         let loss: Loss = loss::ledger(&counters.since(&counted), &context);
@@ -311,11 +312,11 @@ impl Session {
         } else {
             self.plan.provider.event_text
         };
-        let (line, sink, unreadable) = (&mut self.line, &mut self.sink, &mut self.texts_unreadable);
+        let (line, sink, texts) = (&mut self.line, &mut self.sink, &mut self.texts);
         let before = stream.emitted;
         stream.drain(at_end, |record| {
             line.clear();
-            *unreadable += render(record, line) as u64;
+            *texts += render(record, line);
             sink.write_all(line).map_err(|error| sink.explain(error))
         })?;
         // Whoever reads along sees them now; nothing new needs no call.

@@ -23,8 +23,8 @@ pub enum RecordText<'a> {
     None,
     /// The process's memory could not be read.
     Unreadable,
-    /// `full`: there may be more than what was copied.
-    Bytes { bytes: &'a [u8], full: bool },
+    /// `full`: as many as there is room for. `more`: a string that goes on behind them.
+    Bytes { bytes: &'a [u8], full: bool, more: bool },
 }
 
 impl<'a> Record<'a> {
@@ -66,8 +66,8 @@ impl<'a> Record<'a> {
             0 => RecordText::None,
             len if len < 0 => RecordText::Unreadable,
             len => {
-                let len = (len as usize).min(TEXT_BYTES_MAX);
-                RecordText::Bytes { bytes: &room[8..8 + len], full: len == TEXT_BYTES_MAX }
+                let (len, more) = ((len as usize).min(TEXT_BYTES_MAX), len as usize > TEXT_BYTES_MAX);
+                RecordText::Bytes { bytes: &room[8..8 + len], full: len == TEXT_BYTES_MAX, more }
             }
         }
     }

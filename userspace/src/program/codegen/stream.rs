@@ -9,7 +9,8 @@ use std::mem::{offset_of, size_of};
 
 const HEAD_BYTES: usize = size_of::<probes_common::clause::Head>();
 const BPF_RB_NO_WAKEUP: i32 = 1;
-/// Length or negative errno, then the bytes.
+/// Length or negative errno, then the bytes. The length of a string that may go on behind them is one more than there
+/// is room for.
 pub const TEXT_ROOM: usize = 8 + TEXT_BYTES_MAX;
 
 impl Generator {
@@ -94,6 +95,7 @@ impl Generator {
     /// Length (or why there is none) and bytes of one text.
     fn copy_text(&mut self, texts: u16, text: usize, to: i16) {
         let (kernel, bytes, read, done) = (self.asm.label(), self.asm.label(), self.asm.label(), self.asm.label());
+        let more = self.asm.label();
         self.asm.store_imm(Size::B8, R9, to, 0);
         self.asm.load(Size::B4, R0, FIRING, kind_of(texts, text));
         self.asm.jump_imm(Jump::Eq, R0, TEXT_NONE as i32, done);
@@ -104,9 +106,25 @@ impl Generator {
         self.asm.jump_imm(Jump::Eq, R0, TEXT_KERNEL_STRING as i32, kernel);
         self.asm.jump_imm(Jump::Ne, R0, TEXT_STRING as i32, bytes);
         self.asm.call(Helper::ProbeReadUserStr);
-        self.asm.goto(read);
+        self.asm.jump_imm(Jump::Ne, R0, TEXT_BYTES_MAX as i32, read);
+        // One that ends with the room has the same length as one that goes on, whose last byte became a NUL.
+        let last = TEXT_BYTES_MAX as i32 - 1;
+        self.asm.mov(R1, R9);
+        self.asm.alu_imm(Alu::Add, R1, i32::from(to) + 8 + last);
+        self.asm.alu_imm(Alu::Mov, R2, 1);
+        self.asm.load(Size::B8, R3, FIRING, field_of(texts, text, offset_of!(TextRef, ptr)));
+        self.asm.alu_imm(Alu::Add, R3, last);
+        self.asm.call(Helper::ProbeReadUser);
+        self.asm.load(Size::B1, R1, R9, to + 8 + last as i16);
+        self.asm.alu_imm(Alu::Mov, R0, TEXT_BYTES_MAX as i32);
+        self.asm.jump_imm(Jump::Eq, R1, 0, read);
+        self.asm.goto(more);
         self.asm.bind(kernel);
+        // A copy with as much room, in which the end of a longer one is lost already.
         self.asm.call(Helper::ProbeReadKernelStr);
+        self.asm.jump_imm(Jump::Ne, R0, TEXT_BYTES_MAX as i32, read);
+        self.asm.bind(more);
+        self.asm.alu_imm(Alu::Mov, R0, TEXT_BYTES_MAX as i32 + 1);
         self.asm.goto(read);
         self.asm.bind(bytes);
         self.asm.load(Size::B4, R2, FIRING, field_of(texts, text, offset_of!(TextRef, len)));

@@ -29,7 +29,7 @@ use crate::symbolize::syscall::{COMPAT_PREFIX, is_compat, number};
 use view::View;
 
 pub use json::json;
-pub use texts::{text_spec, unreadable_texts};
+pub use texts::{cut_texts, text_spec, unreadable_texts};
 
 /// One call, from entry to exit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

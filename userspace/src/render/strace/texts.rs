@@ -44,6 +44,22 @@ pub fn unreadable_texts(call: &Call) -> usize {
     args.filter(|(index, arg)| view.args[*index] != 0 && special::is_read(*arg, *index, row, &view)).count()
 }
 
+/// How many names of a call are not shown in full, because the record had no room for more.
+///
+/// Not counted: buffers, of which strace shows 32 bytes on purpose and says so with dots.
+pub fn cut_texts(call: &Call) -> usize {
+    let view = View::new(call);
+    let Some(row) = entry(call.id).and_then(|entry| entry.row) else { return 0 };
+    let cut = call.texts.iter().flatten().filter(|text| text.cut && text.kind != TextKind::Unreadable);
+    let args = cut.filter_map(|text| print::shown(row, &view).find(|(index, _)| *index == usize::from(text.arg)));
+    args.filter(|(index, arg)| match arg {
+        Arg::Path | Arg::PrctlValue => special::is_read(*arg, *index, row, &view),
+        Arg::GotPath => view.filled(*index) > view.got(*index).map(|bytes| bytes.len() as u64),
+        _ => false,
+    })
+    .count()
+}
+
 /// A third text of a call (the file system type of `mount`) is left out: it prints as its address.
 fn row_spec(row: &Row) -> u32 {
     let slots = row.args.iter().enumerate().filter_map(|(index, arg)| slot(index as u16, *arg));
@@ -96,6 +112,23 @@ mod tests {
         for (number, spec, name) in cases {
             assert_eq!(text_spec(id(number, false)), spec, "{name}");
         }
+    }
+
+    #[test]
+    fn names_that_are_cut_are_counted_and_buffers_are_not() {
+        let cut = |number, args: [u64; 4], arg, kind, ret| {
+            let text = crate::render::strace::Text { arg, kind, cut: true, bytes: vec![b'x'; 256] };
+            let [a, b, c, d] = args;
+            let args = [a, b, c, d, 0, 0];
+            let call =
+                Call { id: id(number, false), args, ret: Some(ret), texts: [Some(text), None], ..Call::default() };
+            cut_texts(&call)
+        };
+        assert_eq!(cut(257, [0, 0x1000, 0, 0], 1, TextKind::String, -36), 1, "openat");
+        assert_eq!(cut(1, [1, 0x1000, 4096, 0], 1, TextKind::Bytes, 4096), 0, "write");
+        assert_eq!(cut(0, [0, 0x1000, 4096, 0], 1, TextKind::Bytes, 4096), 0, "read");
+        assert_eq!(cut(79, [0x1000, 4096, 0, 0], 0, TextKind::Bytes, 300), 1, "getcwd of a longer path");
+        assert_eq!(cut(79, [0x1000, 4096, 0, 0], 0, TextKind::Bytes, 256), 0, "getcwd of one that just fits");
     }
 
     #[test]
