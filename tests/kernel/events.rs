@@ -14,6 +14,7 @@ crate::tests![
     control_characters_never_come_out_raw,
     a_text_that_is_too_long_is_cut_and_said,
     texts_cut_are_counted_and_those_that_just_fit_are_not,
+    a_call_that_began_before_is_shown_without_its_duration,
     at_a_steady_rate_nothing_is_lost,
     at_full_rate_kept_and_lost_are_all,
     events_reach_a_pipe_before_the_end,
@@ -181,6 +182,15 @@ fn texts_cut_are_counted_and_those_that_just_fit_are_not() -> Result<()> {
         ensure_eq!((report.lost()?, report.lost_of_kind("texts_cut")?), (cut, cut), "lost of {bytes} bytes in {run}");
         ensure_eq!(run.stdout.matches("\"cut\":[1]").count() as u64, cut, "events that say so in {run}");
     }
+    Ok(())
+}
+
+/// The read that the workload waits in.
+fn a_call_that_began_before_is_shown_without_its_duration() -> Result<()> {
+    let run = spoor(&["syscalls", "--events"]).attached_to(&["getppid", "1"])?;
+    ensure!(run.stdout.lines().any(|line| line.contains("readv(") && !line.ends_with('>')), "no readv: {run}");
+    ensure!(run.stderr.contains("they are shown without their duration"), "it is not said: {run}");
+    ensure!(!run.stderr.contains("in no row"), "said as of a table: {run}");
     Ok(())
 }
 

@@ -1,12 +1,13 @@
 //! The loss ledger: fired = kept + lost, whatever the run looks like.
 use serde_json::Value;
-use spoor_tests::{Report, Result, Work, ensure, ensure_eq, scaled, syscalls};
+use spoor_tests::{Context, Report, Result, Work, ensure, ensure_eq, scaled, spoor, syscalls};
 
 crate::tests![
     nothing_lost_is_an_empty_ledger,
     fired_is_kept_and_lost_with_two_pids_at_full_rate,
     fired_is_kept_with_latency_at_full_rate,
     intervals_add_up,
+    intervals_in_csv_have_times_of_their_own,
     the_ledger_is_in_every_interval,
     the_whole_machine_at_full_rate_loses_nothing_of_the_target,
 ];
@@ -55,6 +56,23 @@ fn intervals_add_up() -> Result<()> {
         Some(calls.iter().sum()) == fired || calls.last().copied() == fired,
         "calls by interval {calls:?}, fired {fired:?}"
     );
+    Ok(())
+}
+
+/// As in JSON: each interval begins where the one before it ended.
+fn intervals_in_csv_have_times_of_their_own() -> Result<()> {
+    let work = ["paced", "1000", "0.7"];
+    let run = spoor(&["syscalls", "--format", "csv", "-i", "200ms", "--where", "syscall == \"getppid\""])
+        .attached_to(&work)?;
+    let mut lines = run.stdout.lines();
+    ensure_eq!(lines.next(), Some("started_unix_ns,elapsed_ns,syscall,count,errors"), "header of {run}");
+    let times = lines.map(|line| {
+        let mut fields = line.split(',').map(str::parse::<u64>);
+        Ok((fields.next().context("a start")??, fields.next().context("a length")??))
+    });
+    let times: Vec<(u64, u64)> = times.collect::<Result<_>>()?;
+    ensure!(times.len() >= 3, "{} intervals in {run}", times.len());
+    ensure!(times.windows(2).all(|two| two[0].0 + two[0].1 == two[1].0), "intervals are not side by side: {times:?}");
     Ok(())
 }
 

@@ -65,6 +65,9 @@ struct Sort {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Data {
+    /// Since the first report began.
+    #[serde(default)]
+    started_ns: u64,
     #[serde(default)]
     elapsed_ns: u64,
     events: Option<u64>,
@@ -191,7 +194,7 @@ fn report(description: &Description, data: &Data) -> Report {
     Report {
         command: "syscalls".into(),
         target: description.target.clone(),
-        started_unix_ns: 1_700_000_000_000_000_000,
+        started_unix_ns: 1_700_000_000_000_000_000 + data.started_ns,
         elapsed_ns: data.elapsed_ns,
         keys: description
             .keys

@@ -13,6 +13,8 @@ pub struct Context {
     pub ring_bytes: u32,
     /// Firings that programs missed since BPF ran on the CPU already; None where the kernel does not tell.
     pub recursion_misses: Option<u64>,
+    /// Firings are shown one by one.
+    pub events: bool,
     pub in_flight: Vec<String>,
     pub out_of_order: u64,
     /// Texts of records that are not shown, or not in full.
@@ -100,7 +102,7 @@ pub fn ledger(counters: &Counters, context: &Context) -> Loss {
             name,
             count: Some(counters.of(*kind)),
             lost: *lost,
-            what: fill(what, context),
+            what: fill(if context.events { of_events(*kind).unwrap_or(what) } else { what }, context),
             advice: (!advice.is_empty()).then(|| (*advice).to_owned()),
         })
         .collect();
@@ -145,6 +147,15 @@ pub fn ledger(counters: &Counters, context: &Context) -> Loss {
         ));
     }
     Loss { kinds }
+}
+
+/// Where a stream shows what an aggregation has to leave out.
+fn of_events(kind: LossKind) -> Option<&'static str> {
+    match kind {
+        LossKind::StartFull => Some("calls shown without their duration: no room to note when they began"),
+        LossKind::BeganBefore => Some("calls began before tracing did: they are shown without their duration"),
+        _ => None,
+    }
 }
 
 fn note(name: &'static str, count: u64, what: String) -> LossLine {

@@ -14,7 +14,7 @@ use crate::merge::value::{KeyValue, Value};
 pub fn push_header(out: &mut String, report: &Report, intervals: bool) {
     let mut line = Line::new(out);
     if intervals {
-        line.name("elapsed_ns");
+        ["started_unix_ns", "elapsed_ns"].iter().for_each(|name| line.name(name));
     }
     report.keys.iter().for_each(|key| line.name(&key.name));
     if has_histogram(report) {
@@ -28,15 +28,15 @@ pub fn push_header(out: &mut String, report: &Report, intervals: bool) {
     line.end();
 }
 
-/// At intervals, each row begins with the time since the start.
-pub fn push_rows(page: &mut Page<'_>, report: &Report, elapsed_ns: Option<u64>) -> io::Result<()> {
+/// At intervals, each row begins with when its interval began and how long it was.
+pub fn push_rows(page: &mut Page<'_>, report: &Report, intervals: bool) -> io::Result<()> {
     let rows = report.aggregation.rows.iter().map(|row| (Some(row.keys.as_slice()), &row.values));
     let other = report.aggregation.other.iter().map(|values| (None, values));
-    let has_prefix = elapsed_ns.is_some() || !report.keys.is_empty();
+    let has_prefix = intervals || !report.keys.is_empty();
     let mut prefix = String::new();
     for (keys, values) in rows.chain(other) {
         prefix.clear();
-        push_prefix(&mut prefix, report, keys, elapsed_ns);
+        push_prefix(&mut prefix, report, keys, intervals);
         let prefix = has_prefix.then_some(prefix.as_str());
         if has_histogram(report) {
             push_buckets(&mut page.text, report, prefix, values);
@@ -54,10 +54,11 @@ fn has_histogram(report: &Report) -> bool {
     report.values.iter().any(|value| value.histogram)
 }
 
-fn push_prefix(prefix: &mut String, report: &Report, keys: Option<&[KeyValue]>, elapsed_ns: Option<u64>) {
+fn push_prefix(prefix: &mut String, report: &Report, keys: Option<&[KeyValue]>, intervals: bool) {
     let mut line = Line::new(prefix);
-    if let Some(elapsed_ns) = elapsed_ns {
-        line.number(Some(elapsed_ns.into()));
+    if intervals {
+        line.number(Some(report.started_unix_ns.into()));
+        line.number(Some(report.elapsed_ns.into()));
     }
     for index in 0..report.keys.len() {
         match keys {

@@ -35,7 +35,8 @@ pub enum Format {
 /// What one report has to know of those before it in the same output.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    /// Reports come at intervals and say when: a line above each table, a column `elapsed_ns` in CSV.
+    /// Reports come at intervals and say when: a line above each table, the time since the start; two columns in CSV,
+    /// `started_unix_ns` and `elapsed_ns` of the interval alone, as in JSON.
     pub intervals: bool,
     has_output: bool,
     /// Time that the reports so far cover together: since the start.
@@ -59,7 +60,7 @@ pub fn render(report: &Report, format: Format, out: &mut dyn Write, state: &mut 
         if !state.has_output {
             csv::push_header(&mut page.text, report, state.intervals);
         }
-        csv::push_rows(&mut page, report, state.intervals.then_some(state.elapsed_ns))?;
+        csv::push_rows(&mut page, report, state.intervals)?;
     } else {
         push_text(&mut page, report, state)?;
     }

@@ -246,6 +246,7 @@ impl Session {
             max_keys: self.enabled.tables.as_ref().map_or(0, |tables| tables.plan.hash.entries),
             ring_bytes: self.plan.ring_bytes,
             recursion_misses: misses.zip(missed).map(|(now, before)| now - before),
+            events: self.stream.is_some(),
             in_flight: self.in_flight(now)?,
             texts: self.texts,
             out_of_order: self.stream.as_ref().map_or(0, |stream| stream.out_of_order),
