@@ -5,7 +5,7 @@ use std::process::Command;
 
 use spoor_tests::cgroup::Cgroup;
 use spoor_tests::sys::NOBODY;
-use spoor_tests::{Finished, Result, Work, binaries, ensure, ensure_eq, syscalls};
+use spoor_tests::{Context, Finished, Result, Work, binaries, ensure, ensure_eq, syscalls};
 
 crate::tests![
     arguments_are_keys,
@@ -13,6 +13,7 @@ crate::tests![
     errors_are_keys,
     pid_tid_and_comm,
     comm_with_any_bytes_is_valid_json_and_safe_text,
+    comm_with_any_bytes_has_one_spelling,
     cpu_is_the_one_that_it_ran_on,
     uid_and_gid,
     ppid_is_the_parents,
@@ -80,6 +81,20 @@ fn comm_with_any_bytes_is_valid_json_and_safe_text() -> Result<()> {
         ensure!(run.stdout.contains("[2J"), "the name is not in the {format}: {run}");
         printable(&run)?;
     }
+    Ok(())
+}
+
+/// As a key and in an event, as JSON and in CSV: the same bytes are told in the same way.
+fn comm_with_any_bytes_has_one_spelling() -> Result<()> {
+    let name = "\u{1b}[2J\u{7}\n\\xff";
+    let run = syscalls(&["--by", "comm"]).attached_to(&["hostile-comm", "5"])?;
+    run.report()?.row(&[("comm", name)])?;
+    let run = syscalls(&["--events"]).attached_to(&["hostile-comm", "5"])?;
+    let first = run.stdout.lines().next().with_context(|| run.to_string())?;
+    ensure_eq!(serde_json::from_str::<serde_json::Value>(first)?["comm"], name, "comm of {run}");
+    let run =
+        spoor_tests::spoor(&["syscalls", "--format", "csv", "--by", "comm"]).attached_to(&["hostile-comm", "5"])?;
+    ensure!(run.stdout.contains("\n\\x1b[2J\\x07\\x0a\\xff,"), "comm in {run}");
     Ok(())
 }
 

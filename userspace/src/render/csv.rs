@@ -62,9 +62,17 @@ fn push_prefix(prefix: &mut String, report: &Report, keys: Option<&[KeyValue]>, 
     }
     for index in 0..report.keys.len() {
         match keys {
-            Some(keys) => line.field(|text| keys.get(index).into_iter().for_each(|key| push_key(text, key))),
+            Some(keys) => line.field(|text| keys.get(index).into_iter().for_each(|key| push_data_key(text, key))),
             None => line.field(|text| text.push_str(if index == 0 { OTHER } else { "" })),
         }
+    }
+}
+
+/// Names as in JSON, and what JSON has escapes for as bytes.
+fn push_data_key(out: &mut String, key: &KeyValue) {
+    match key {
+        KeyValue::Text(text) if text != OTHER.as_bytes() => escape::push_data(out, text, true),
+        key => push_key(out, key),
     }
 }
 

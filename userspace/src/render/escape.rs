@@ -7,6 +7,34 @@ pub fn push_name(out: &mut String, name: &[u8]) {
     push(out, name, true);
 }
 
+/// Appends a name for programs: UTF-8 as it is and `\xff` for any other byte, with the backslashes before that, or
+/// before an `x`, doubled, so that two names never come out the same. Reading `\x` back gives the name's bytes.
+///
+/// `hazards`: also as bytes what would act on a terminal or hide in it, for formats that have no escapes of their own.
+pub fn push_data(out: &mut String, name: &[u8], hazards: bool) {
+    // Backslashes that came last: what follows decides about them.
+    let mut backslashes = 0;
+    for chunk in name.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let as_bytes = hazards && is_hazard(c);
+            if as_bytes || c == 'x' {
+                out.extend(std::iter::repeat_n('\\', backslashes));
+            }
+            backslashes = if c == '\\' { backslashes + 1 } else { 0 };
+            if as_bytes {
+                push_bytes(out, c.encode_utf8(&mut [0; 4]).as_bytes());
+            } else {
+                out.push(c);
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend(std::iter::repeat_n('\\', backslashes));
+            backslashes = 0;
+            push_bytes(out, chunk.invalid());
+        }
+    }
+}
+
 /// Appends a sentence of our own, which may quote a name: as [`push_name`], with backslashes as they are.
 pub fn push_sentence(out: &mut String, sentence: &str) {
     push(out, sentence.as_bytes(), false);
@@ -60,9 +88,13 @@ fn push(out: &mut String, bytes: &[u8], backslash: bool) {
     }
     for chunk in bytes.utf8_chunks() {
         chunk.valid().chars().for_each(|c| push_char(out, c, backslash));
-        for byte in chunk.invalid() {
-            push_formatted(out, format_args!("\\x{byte:02x}"));
-        }
+        push_bytes(out, chunk.invalid());
+    }
+}
+
+fn push_bytes(out: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        push_formatted(out, format_args!("\\x{byte:02x}"));
     }
 }
 
@@ -125,6 +157,22 @@ mod tests {
         assert_eq!(name("żółw-größe-日本"), "żółw-größe-日本");
     }
 
+    fn data(bytes: impl AsRef<[u8]>, hazards: bool) -> String {
+        let mut out = String::new();
+        push_data(&mut out, bytes.as_ref(), hazards);
+        out
+    }
+
+    #[test]
+    fn names_for_programs_are_as_they_are_but_for_what_is_no_utf8() {
+        assert_eq!(data("a\\b\n\u{1b}ż", false), "a\\b\n\u{1b}ż");
+        assert_eq!(data("a\\b\n\u{9b}ż", true), "a\\b\\x0a\\xc2\\x9bż");
+        assert_eq!(data(b"caf\xe9", false), r"caf\xe9");
+        assert_eq!(data(r"caf\xe9", false), r"caf\\xe9");
+        assert_eq!(data(b"\\\xe9", false), r"\\\xe9");
+        assert_eq!(data(r"\\x", false), r"\\\\x");
+    }
+
     #[test]
     fn sentences_keep_their_backslashes() {
         let mut out = String::new();
@@ -132,10 +180,47 @@ mod tests {
         assert_eq!(out, "`a\\nb` is one line\\n");
     }
 
+    /// What [`push_data`] promises to be possible.
+    fn unescaped(mut text: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while let Some(c) = text.chars().next() {
+            let backslashes = text.bytes().take_while(|byte| *byte == b'\\').count();
+            let rest = &text[backslashes..];
+            if backslashes == 0 {
+                bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                text = &text[c.len_utf8()..];
+            } else if !rest.starts_with('x') {
+                bytes.extend(vec![b'\\'; backslashes]);
+                text = rest;
+            } else {
+                bytes.extend(vec![b'\\'; backslashes / 2]);
+                text = rest;
+                if backslashes % 2 == 1 {
+                    bytes.push(u8::from_str_radix(&rest[1..3], 16).unwrap());
+                    text = &rest[3..];
+                }
+            }
+        }
+        bytes
+    }
+
     proptest! {
         #[test]
         fn no_bytes_reach_the_terminal_as_control_characters(bytes: Vec<u8>) {
             prop_assert!(!name(&bytes).chars().any(|c| c.is_control() || is_hazard(c)));
+        }
+
+        #[test]
+        fn different_names_for_programs_are_different(
+            a in "(\\\\|x|f|\n|é|\u{202e}){0,6}", b in "(\\\\|x|f|\n|é|\u{202e}){0,6}",
+            at in 0..7usize, insert: Vec<u8>, hazards: bool,
+        ) {
+            let (a, mut with) = (a.into_bytes(), b.into_bytes());
+            prop_assert_eq!(a == with, data(&a, hazards) == data(&with, hazards));
+            let at = at.min(with.len());
+            with.splice(at..at, insert);
+            prop_assert_eq!(a == with, data(&a, hazards) == data(&with, hazards));
+            prop_assert_eq!(unescaped(&data(&with, hazards)), with);
         }
 
         #[test]

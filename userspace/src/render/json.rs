@@ -1,4 +1,4 @@
-//! A report as one line of JSON: raw integers, names as they are, null for what is unknown.
+//! A report as one line of JSON: raw integers, names as they are ([`escape::push_data`]), null for what is unknown.
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -117,14 +117,11 @@ impl Serialize for Key<'_> {
             KeyValue::Unsigned(n) => serializer.serialize_u64(*n),
             KeyValue::Signed(n) => serializer.serialize_i64(*n),
             KeyValue::Named { name, .. } => serializer.serialize_str(name),
-            KeyValue::Text(text) => match std::str::from_utf8(text) {
-                Ok(text) => serializer.serialize_str(text),
-                Err(_) => {
-                    let mut escaped = String::new();
-                    escape::push_name(&mut escaped, text);
-                    serializer.serialize_str(&escaped)
-                }
-            },
+            KeyValue::Text(text) => {
+                let mut name = String::new();
+                escape::push_data(&mut name, text, false);
+                serializer.serialize_str(&name)
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Bytes of other programs in, printable ASCII out: nothing that a terminal or a JSON reader could take for a command.
 use super::write::hex_byte;
+use crate::render::escape::push_data;
 
 /// `"..."` as strace quotes: C escapes, octal for the rest, all of ASCII as it is.
 pub fn quoted(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -28,6 +29,13 @@ pub fn quoted_hex(out: &mut Vec<u8>, bytes: &[u8]) {
         hex_byte(out, byte);
     }
     out.push(b'"');
+}
+
+/// A name as a JSON string, in ASCII only, written as in the keys of a table.
+pub fn json_name(out: &mut Vec<u8>, name: &[u8]) {
+    let mut text = String::new();
+    push_data(&mut text, name, false);
+    json(out, text.as_bytes());
 }
 
 /// A JSON string, in ASCII only; bytes that are no UTF-8 become U+FFFD.

@@ -8,8 +8,9 @@ use crate::symbolize::errno;
 /// Appends `{"time_unix_ns":N,"comm":"cat","pid":N,"tid":N,"syscall":"read","args":[...],"ret":N,...}` and a newline.
 ///
 /// Shape: `args` has as many values as the call takes, all six registers where that is not known. Flags and addresses
-/// are numbers (C ints and longs signed). Strings and buffers are what was copied of them; what is no UTF-8 shows as
-/// U+FFFD there, and in full under `"hex":{"1":"ff00"}` by argument. Structs and socket addresses are strace's text.
+/// are numbers (C ints and longs signed). A comm is written as in the keys of a table, `\xff` for what is no UTF-8.
+/// Strings and buffers are what was copied of them; what is no UTF-8 shows as U+FFFD there, and in full under
+/// `"hex":{"1":"ff00"}` by argument. Structs and socket addresses are strace's text.
 /// `"cut":[1]` lists the arguments of which not all was copied. `ret` is null where the call did not return; a failed
 /// one has -errno, and `"errno":"ENOENT"`. `elapsed_ns` is there where it was measured.
 pub fn json(out: &mut Vec<u8>, call: &Call) {
@@ -17,7 +18,7 @@ pub fn json(out: &mut Vec<u8>, call: &Call) {
     let entry = table::entry(call.id);
     field(out, b"{\"time_unix_ns\":", call.time_unix_ns);
     out.extend_from_slice(b",\"comm\":");
-    escape::json(out, &call.comm);
+    escape::json_name(out, &call.comm);
     field(out, b",\"pid\":", u64::from(call.tgid));
     field(out, b",\"tid\":", u64::from(call.tid));
     out.extend_from_slice(b",\"syscall\":\"");
