@@ -1,11 +1,12 @@
 //! More keys than there is room for: the sum stays exact, and the loss is said.
-use spoor_tests::{Context, Report, Result, Work, ensure, ensure_eq, scaled, spoor, syscalls};
+use spoor_tests::{Context, Report, Result, Work, binaries, ensure, ensure_eq, scaled, spoor, syscalls};
 
 crate::tests![
     a_full_table_counts_the_rest_under_other,
     a_full_table_is_exact_with_threads,
     a_full_table_of_sums_keeps_the_sum,
     a_full_table_is_said_in_the_text,
+    quiet_csv_says_the_loss_and_nothing_else,
     strict_makes_it_exit_3,
     strict_without_loss_is_0,
     ten_thousand_keys_fit,
@@ -64,6 +65,17 @@ fn a_full_table_is_said_in_the_text() -> Result<()> {
         "the loss is not said: {run}"
     );
     ensure_eq!(run.code(), 0, "status of {run}");
+    Ok(())
+}
+
+/// The data has no place for it.
+fn quiet_csv_says_the_loss_and_nothing_else() -> Result<()> {
+    let workload = binaries::workload().display().to_string();
+    let args = ["syscalls", "-q", "--format", "csv", "--by", "arg0", "--top", "3", "--max-keys", "100"];
+    let run = spoor(&args).and(&["--where", CLOSE, "--", &workload, "keys", "250", "8"]).run()?;
+    ensure_eq!(run.code(), 0, "status of {run}");
+    let tags: Vec<&str> = run.stderr.lines().map(|line| line.split(' ').next().unwrap_or_default()).collect();
+    ensure_eq!(tags, ["lost:", "try:"], "stderr of {run}");
     Ok(())
 }
 

@@ -13,11 +13,20 @@ pub fn push(out: &mut String, report: &Report) {
             out.push_str(" more rows: --top 0 shows all\n");
         }
     }
-    for line in report.loss.kinds.iter().filter(|line| line.count != Some(0)) {
-        push_loss(out, line);
-    }
+    push_ledger(out, report, |_| true);
     for note in &report.notes {
         push_tagged(out, "note: ", note);
+    }
+}
+
+/// Only what was lost.
+pub fn push_lost(out: &mut String, report: &Report) {
+    push_ledger(out, report, |line| line.lost);
+}
+
+fn push_ledger(out: &mut String, report: &Report, wanted: fn(&LossLine) -> bool) {
+    for line in report.loss.kinds.iter().filter(|line| line.count != Some(0) && wanted(line)) {
+        push_loss(out, line);
     }
 }
 

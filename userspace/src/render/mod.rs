@@ -75,6 +75,13 @@ pub fn afterword(report: &Report) -> String {
     text
 }
 
+/// Of these lines the ones that nobody may miss: what was lost.
+pub fn losses(report: &Report) -> String {
+    let mut text = String::new();
+    footer::push_lost(&mut text, report);
+    text
+}
+
 fn push_text(page: &mut Page<'_>, report: &Report, state: &State) -> io::Result<()> {
     let has_histogram = report.values.iter().any(|value| value.histogram);
     let is_table = report.layout == Layout::Table && !has_histogram;

@@ -229,8 +229,8 @@ impl Session {
             report.rows_left_out = arranged.left_out;
             report.totals = arranged.totals;
         }
-        if self.plan.format == Format::Csv && !self.plan.quiet {
-            stderr::say(render::afterword(&report));
+        if self.plan.format == Format::Csv {
+            stderr::say(self.beside(&report));
         }
         self.render(&report)
     }
@@ -332,10 +332,15 @@ impl Session {
             return self.render(&report);
         }
         if !self.plan.quiet {
-            let events = report.events.unwrap_or(0);
-            stderr::say(format_args!("spoor: {events} events\n{}", render::afterword(&report)));
+            stderr::say_line(format_args!("spoor: {} events", report.events.unwrap_or(0)));
         }
+        stderr::say(self.beside(&report));
         Ok(())
+    }
+
+    /// What stderr says where the data has no place for it. A loss is not chatter: it is said in any case.
+    fn beside(&self, report: &Report) -> String {
+        if self.plan.quiet { render::losses(report) } else { render::afterword(report) }
     }
 
     fn render(&mut self, report: &Report) -> Result<()> {
