@@ -21,6 +21,7 @@ crate::tests![
     follow_keeps_a_process_through_exec,
     a_command_that_execs_stays_the_target,
     the_end_of_the_target_ends_the_run,
+    a_target_that_has_ended_is_said_to_have,
     the_end_of_one_of_two_targets_does_not,
     the_end_of_all_that_is_followed_ends_the_run,
     the_end_of_the_command_ends_the_run,
@@ -186,6 +187,28 @@ fn the_end_of_the_target_ends_the_run() -> Result<()> {
     work.release()?;
     work.end()?;
     trace.finish()?.calls_of("getppid", 10)
+}
+
+/// A zombie, which is there until it is waited for. In the first report only.
+fn a_target_that_has_ended_is_said_to_have() -> Result<()> {
+    let mut child =
+        Command::new(binaries::workload()).args(["getppid", "0"]).stdout(std::process::Stdio::null()).spawn()?;
+    let pid = child.id();
+    ensure!(sys::wait_for_end(pid, spoor_tests::patience())?, "the workload runs on");
+    let said = format!("process {pid} had already ended when tracing began");
+    for args in [&[][..], &["--follow"]] {
+        let run = syscalls(&["-p", &pid.to_string()]).and(args).run()?;
+        ensure_eq!(run.report()?.0["notes"][0], said, "note of {run}");
+    }
+    let text = spoor_tests::spoor(&["syscalls", "-t", &pid.to_string()]).run()?;
+    ensure!(text.stdout.contains(&said.replace("process", "note: thread")), "not said: {text}");
+    child.wait()?;
+    let mut work = Work::holding(&["threads", "2", "5"])?;
+    let trace = syscalls(&["-p", &work.pid()]).start()?;
+    work.run()?;
+    let run = trace.interrupt()?;
+    ensure!(run.report()?.0.get("notes").is_none(), "a note on a process that runs: {run}");
+    Ok(())
 }
 
 fn the_end_of_one_of_two_targets_does_not() -> Result<()> {

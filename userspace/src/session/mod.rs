@@ -73,6 +73,8 @@ struct Session {
     /// The ledger at the end of the last interval.
     counted: (Counters, Option<u64>),
     state: State,
+    /// For the first report: what was so when tracing began.
+    at_start: Vec<String>,
     lost: bool,
     line: Vec<u8>,
     texts: TextFaults,
@@ -123,6 +125,7 @@ impl Session {
             since_ns: 0,
             counted: (Counters::default(), Some(0)),
             state,
+            at_start: Vec::new(),
             lost: false,
             line: Vec::new(),
             texts: TextFaults::default(),
@@ -149,6 +152,9 @@ impl Session {
         self.started_unix_ns = process::unix_ns();
         self.since_ns = process::monotonic_ns();
         self.enabled.go(&self.plan.target)?;
+        if command.is_none() {
+            self.at_start = target::ended(&self.plan.target);
+        }
         if shape(&self.plan) == file::Shape::Growing {
             self.sink.begin().map_err(|error| self.sink.explain(error))?;
         }
@@ -274,8 +280,8 @@ impl Session {
         Ok(report)
     }
 
-    fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+    fn notes(&mut self) -> Vec<String> {
+        let mut notes = std::mem::take(&mut self.at_start);
         if let Some(tables) = &self.enabled.tables
             && tables.plan.reduced
         {

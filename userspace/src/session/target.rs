@@ -78,6 +78,17 @@ pub fn ends(plan: &Plan) -> Result<Option<Vec<ProcessEnd>>> {
     Ok(Some(ends))
 }
 
+/// Those that are there, as zombies that nobody waited for, or were a moment ago, and do nothing any more.
+pub fn ended(target: &Target) -> Vec<String> {
+    let ended = |what: &str, ids: &[u32], has_ended: fn(u32) -> bool| -> Vec<String> {
+        let ids = ids.iter().filter(|id| has_ended(**id));
+        ids.map(|id| format!("{what} {id} had already ended when tracing began")).collect()
+    };
+    let mut notes = ended("process", &target.pids, process::has_ended);
+    notes.extend(ended("thread", &target.tids, process::thread_has_ended));
+    notes
+}
+
 pub async fn all_end(ends: Option<Vec<ProcessEnd>>) {
     let Some(ends) = ends else { return std::future::pending().await };
     for end in &ends {
