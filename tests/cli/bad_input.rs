@@ -114,3 +114,64 @@ fn control_characters_are_not_repeated_raw() {
     assert_eq!(run.code(), 2, "{run}");
     assert!(!run.stderr.contains('\x1b'), "{:?}", run.stderr);
 }
+
+/// Longer than the clock goes on, which once was a panic.
+#[test]
+fn a_duration_beyond_ten_years_is_refused() {
+    for option in ["-d", "-i"] {
+        let run = crate::run(&["syscalls", option, "18446744073709551615s"]);
+        run.refused(2, &["18446744073709551615s", "10 years"]).expect("refused");
+    }
+}
+
+#[test]
+fn an_interval_of_nothing_is_refused() {
+    for nothing in ["0", "0s", "1us"] {
+        crate::run(&["syscalls", "-i", nothing]).refused(2, &[nothing, "1ms"]).expect("refused");
+    }
+}
+
+#[test]
+fn values_below_zero_are_answered_as_values() {
+    for (option, value) in
+        [("-d", "-1s"), ("-i", "-1"), ("-p", "-1"), ("-t", "-1"), ("--map-memory", "-1"), ("--top", "-1")]
+    {
+        crate::run(&["syscalls", option, value]).refused(2, &[&format!("`{value}`: ")]).expect("refused");
+    }
+}
+
+/// What the parser of options finds comes in the same form as what spoor finds.
+#[test]
+fn every_usage_error_is_one_line_what_and_one_line_what_to_do() {
+    for words in [
+        &["sycalls"][..],
+        &["syscalls", "--folow"],
+        &["syscalls", "-p"],
+        &["syscalls", "-p", "abc"],
+        &["syscalls", "--format", "xml"],
+        &["syscalls", "--asc", "--desc"],
+        &["syscalls", "--events", "--agg", "count()"],
+        &["syscalls", "ls"],
+        &["list", "a", "b"],
+    ] {
+        let run = crate::run(words);
+        run.refused(2, &[]).expect("refused");
+        assert_eq!(run.stderr.lines().count(), 2, "{run}");
+    }
+}
+
+#[test]
+fn control_characters_in_options_and_values_are_not_repeated_raw() {
+    for words in [
+        &["\x1b[31m"][..],
+        &["syscalls", "--\x1b[31m"],
+        &["syscalls", "--format", "\x1b[31m"],
+        &["syscalls", "-d", "\x1b[31m"],
+        &["syscalls", "--cgroup", "/\x1b[31m"],
+        &["syscalls", "-o", "/spoor-no-such-folder/\x1b[31m"],
+    ] {
+        let run = crate::run(words);
+        assert_ne!(run.code(), 0, "{run}");
+        assert!(run.stderr.contains("\\x1b[31m") && !run.stderr.contains('\x1b'), "{:?}", run.stderr);
+    }
+}

@@ -125,3 +125,21 @@ fn doctor_answers() {
         assert!(run.stdout.contains(word), "no `{word}`: {run}");
     }
 }
+
+/// `spoor list > /dev/full`
+#[test]
+fn what_could_not_be_written_is_named() {
+    for (words, what) in [
+        (&["list"][..], "list"),
+        (&["doctor"], "findings"),
+        (&["syscalls", "--show-program"], "program"),
+        (&["-h"], "help"),
+    ] {
+        let full = std::fs::File::create("/dev/full").expect("/dev/full");
+        let mut command = spoor_tests::spoor(words).command();
+        let mut process = spoor_tests::process::Process::start(command.stdout(full), false).expect("starts");
+        assert_eq!(process.wait().expect("ends").code(), Some(1), "{words:?}");
+        let stderr = String::from_utf8(process.stderr.wait_closed().expect("closed")).expect("UTF-8");
+        assert!(stderr.starts_with(&format!("error: write the {what} ")) && stderr.contains("\ntry:"), "{stderr}");
+    }
+}

@@ -56,3 +56,12 @@ fn several_targets_are_alternatives() {
 fn strings_are_quoted() {
     shows(&["--where", "comm == \"sh\""], &["execname == \"sh\""]);
 }
+
+#[test]
+fn expressions_may_begin_with_a_minus() {
+    shows(&["--where", "-ret > 5"], &["/-ret > 5/"]);
+    shows(&["--by", "-ret", "--agg", "count()"], &["@[-ret] = count();"]);
+    shows(&["--agg", "sum(-ret)", "--by", "-arg0,pid"], &["@[-arg0, pid] = sum(-ret);"]);
+    // The shell of a login has such a name.
+    shows(&["--comm", "-bash"], &["execname == "]);
+}

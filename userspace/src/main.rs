@@ -7,8 +7,9 @@ use clap::{CommandFactory, Parser};
 
 use spoor::attach::features::Refusal;
 use spoor::cli::args::{Cli, Command, Generate};
-use spoor::cli::{UsageError, doctor, list, plan};
+use spoor::cli::{UsageError, doctor, list, plan, usage};
 use spoor::error::Advice;
+use spoor::program::error::printable;
 use spoor::session;
 use spoor::sinks::stderr;
 
@@ -18,29 +19,31 @@ const USAGE: u8 = 2;
 const LOST: u8 = 3;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    ExitCode::from(match run(cli) {
-        Ok(status) => status,
-        Err(error) => complain(&error),
-    })
+    let done = match Cli::try_parse() {
+        Ok(cli) => run(cli),
+        Err(refused) if refused.use_stderr() => Err(usage::explain(&refused, std::env::args_os().skip(1)).into()),
+        // Help or the version.
+        Err(asked) => written(asked.print(), "help"),
+    };
+    ExitCode::from(done.unwrap_or_else(|error| complain(&error)))
 }
 
 fn run(cli: Cli) -> Result<u8> {
     if let Some(generate) = cli.generate {
-        return print(&generated(generate)?);
+        return print(&generated(generate)?, "man page or completions");
     }
     match cli.command {
         Some(Command::Syscalls(args)) => {
             let plan = plan::syscalls(*args)?;
             if plan.show_program {
-                return print(format!("{}\n", session::show_program(&plan)).as_bytes());
+                return print(format!("{}\n", session::show_program(&plan)).as_bytes(), "program");
             }
             let strict = plan.strict;
             let outcome = session::run(plan)?;
             Ok(if strict && outcome.lost { LOST } else { TRACED })
         }
-        Some(Command::List { glob }) => print(list::list(glob.as_deref())?.as_bytes()),
-        Some(Command::Doctor) => print(doctor::examine().as_bytes()),
+        Some(Command::List { glob }) => print(list::list(glob.as_deref())?.as_bytes(), "list"),
+        Some(Command::Doctor) => print(doctor::examine().as_bytes(), "findings"),
         None => {
             stderr::say(Cli::command().render_help());
             Ok(USAGE)
@@ -48,10 +51,19 @@ fn run(cli: Cli) -> Result<u8> {
     }
 }
 
-/// Text for people or files; whoever stops reading has had enough.
-fn print(bytes: &[u8]) -> Result<u8> {
-    match io::stdout().write_all(bytes) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+/// Text for people or files.
+fn print(bytes: &[u8], what: &str) -> Result<u8> {
+    let mut stdout = io::stdout();
+    written(stdout.write_all(bytes).and_then(|()| stdout.flush()), what)
+}
+
+/// Whoever stops reading has had enough.
+fn written(result: io::Result<()>, what: &str) -> Result<u8> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Advice::new(format!("write the {what} to standard output: {error}"), "make room, or write elsewhere")
+                .into())
+        }
         _ => Ok(TRACED),
     }
 }
@@ -75,14 +87,16 @@ fn generated(what: Generate) -> Result<Vec<u8>> {
 
 /// One line what and why, one line what to do.
 fn complain(error: &anyhow::Error) -> u8 {
-    stderr::say_line(format_args!("error: {error:#}"));
+    // Paths and the kernel's words are in it, and may hold anything.
+    let what: Vec<String> = format!("{error:#}").lines().map(printable).collect();
+    stderr::say_line(format_args!("error: {}", what.join("\n")));
     let usage = error.downcast_ref::<UsageError>();
     let advice = usage
         .and_then(UsageError::advice)
         .or_else(|| error.downcast_ref::<Refusal>().and_then(Refusal::advice))
         .or_else(|| error.downcast_ref::<Advice>().map(Advice::advice));
     if let Some(advice) = advice {
-        stderr::say_line(format_args!("try:   {advice}"));
+        stderr::say_line(format_args!("try:   {}", printable(advice)));
     }
     if usage.is_some() { USAGE } else { NOT_TRACED }
 }

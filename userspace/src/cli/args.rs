@@ -1,4 +1,6 @@
 //! What was typed. One definition: help, man page and completions come from it.
+//! Where a value can begin with `-`, or where one that does deserves a better answer than "unknown option", the option
+//! takes it.
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,13 +72,13 @@ pub struct Syscalls {
 #[command(next_help_heading = "Target (without any: the whole machine but spoor)")]
 pub struct TargetArgs {
     /// A process with all its threads; may be given several times
-    #[arg(short = 'p', long = "pid", value_name = "PID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'p', long = "pid", value_name = "PID", value_delimiter = ',', allow_hyphen_values = true, value_parser = super::number::pid)]
     pub pids: Vec<u32>,
     /// One thread; may be given several times
-    #[arg(short = 't', long = "tid", value_name = "TID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 't', long = "tid", value_name = "TID", value_delimiter = ',', allow_hyphen_values = true, value_parser = super::number::tid)]
     pub tids: Vec<u32>,
     /// Only threads whose name matches this pattern (*, ?, [a-z])
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", allow_hyphen_values = true)]
     pub comm: Option<String>,
     /// Only processes in this cgroup (v2) and below it; a folder, or a path under the hierarchy's root
     #[arg(long = "cgroup", value_name = "PATH")]
@@ -90,10 +92,10 @@ pub struct TargetArgs {
 #[command(next_help_heading = "Time")]
 pub struct TimeArgs {
     /// How long to trace, such as 5s, 500ms or 2m; else until Ctrl-C or until the target ends
-    #[arg(short = 'd', long, value_name = "DURATION", value_parser = super::duration::parse)]
+    #[arg(short = 'd', long, value_name = "DURATION", allow_hyphen_values = true, value_parser = super::duration::parse)]
     pub duration: Option<Duration>,
     /// Report what happened in each interval of this length
-    #[arg(short = 'i', long, value_name = "DURATION", value_parser = super::duration::parse)]
+    #[arg(short = 'i', long, value_name = "DURATION", allow_hyphen_values = true, value_parser = super::duration::parse)]
     pub interval: Option<Duration>,
 }
 
@@ -101,26 +103,26 @@ pub struct TimeArgs {
 #[command(next_help_heading = "What to record")]
 pub struct ClauseArgs {
     /// Keys of the aggregation: fields or expressions, separated by commas
-    #[arg(long, value_name = "KEY,...")]
+    #[arg(long, value_name = "KEY,...", allow_hyphen_values = true)]
     pub by: Option<String>,
     /// Only what this expression is true for
-    #[arg(long = "where", value_name = "EXPR")]
+    #[arg(long = "where", value_name = "EXPR", allow_hyphen_values = true)]
     pub predicate: Option<String>,
     /// Aggregating function: count() sum(x) avg(x) min(x) max(x) stddev(x) quantize(x) lquantize(x,low,high,step)
     /// llquantize(x,factor,lmag,hmag,steps) p50(x) p99(x) percentile(x,99.9); may be given several times
-    #[arg(long = "agg", value_name = "FN")]
+    #[arg(long = "agg", value_name = "FN", allow_hyphen_values = true)]
     pub functions: Vec<String>,
     /// Show every firing as a line instead of aggregating
     #[arg(long, conflicts_with_all = ["by", "functions", "interval", "top", "sort", "asc", "desc", "max_keys"])]
     pub events: bool,
     /// Room for this many keys; what finds the table full is counted under <other>
-    #[arg(long, value_name = "N", value_parser = super::number::count)]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = super::number::count)]
     pub max_keys: Option<u32>,
     /// Kernel memory for the tables, such as 16M [default: 64M, 16M on machines below 2G]
-    #[arg(long, value_name = "BYTES", value_parser = super::number::bytes)]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = super::number::bytes)]
     pub map_memory: Option<u64>,
     /// Size of the ring buffer of --events
-    #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = super::number::ring_bytes)]
+    #[arg(long, value_name = "BYTES", default_value = "16M", allow_hyphen_values = true, value_parser = super::number::ring_bytes)]
     pub ring: u32,
     /// Print the clause as a dtrace one-liner and exit
     #[arg(long)]
@@ -134,7 +136,7 @@ pub struct ClauseArgs {
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// Keep the N largest rows; 0 keeps all
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = super::number::rows)]
     pub top: Option<usize>,
     /// Order of rows
     #[arg(long, value_enum, default_value_t = SortArg::Value)]

@@ -1,15 +1,24 @@
 //! Durations as people type them: `5s`, `500ms`, `1m 30s`; a plain number is seconds, as with sleep(1).
 use std::time::Duration;
 
-pub fn parse(text: &str) -> Result<Duration, String> {
+use super::UsageError;
+
+/// 10 years, as long as humantime has them. The clock ends at some point beyond, and with it the program.
+const LONGEST: Duration = Duration::from_secs(10 * 31_557_600);
+
+pub fn parse(text: &str) -> Result<Duration, UsageError> {
+    let wrong = |why| UsageError::new(why, "5s, 500ms or 2m");
     let seconds = text.parse::<f64>().ok().map(Duration::try_from_secs_f64);
     let duration = match seconds {
         Some(Ok(duration)) => duration,
-        Some(Err(_)) => return Err("not a duration; try 5s, 500ms or 2m".to_owned()),
-        None => humantime::parse_duration(text).map_err(|_| "not a duration; try 5s, 500ms or 2m".to_owned())?,
+        Some(Err(_)) => return Err(wrong("not a duration")),
+        None => humantime::parse_duration(text).map_err(|_| wrong("not a duration"))?,
     };
     if duration < Duration::from_millis(1) {
-        return Err("shorter than 1ms; try 5s, 500ms or 2m".to_owned());
+        return Err(wrong("shorter than 1ms"));
+    }
+    if duration > LONGEST {
+        return Err(wrong("longer than 10 years"));
     }
     Ok(duration)
 }
@@ -23,14 +32,25 @@ mod tests {
         for (text, ms) in
             [("5s", 5_000), ("500ms", 500), ("2", 2_000), ("0.5", 500), ("1m 30s", 90_000), ("2min", 120_000)]
         {
-            assert_eq!(parse(text), Ok(Duration::from_millis(ms)), "{text}");
+            assert_eq!(parse(text).ok(), Some(Duration::from_millis(ms)), "{text}");
         }
+        assert_eq!(parse("10years").ok(), Some(LONGEST));
     }
 
     #[test]
     fn malformed_durations_say_what_to_type() {
         for text in ["", "5x", "s", "-1", "-1s", "0", "0s", "nan", "inf", "1e300"] {
-            assert!(parse(text).is_err_and(|error| error.contains("5s")), "{text}");
+            assert!(
+                parse(text).is_err_and(|error| error.advice().is_some_and(|advice| advice.contains("5s"))),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn durations_beyond_ten_years_are_refused() {
+        for text in ["18446744073709551615s", "10years 1s", "315576001", "1e19"] {
+            assert!(parse(text).is_err_and(|error| error.to_string() == "longer than 10 years"), "{text}");
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod duration;
 pub mod list;
 pub mod number;
 pub mod plan;
+pub mod usage;
 
 use std::fmt;
 
