@@ -63,5 +63,43 @@ fn expressions_may_begin_with_a_minus() {
     shows(&["--by", "-ret", "--agg", "count()"], &["@[-ret] = count();"]);
     shows(&["--agg", "sum(-ret)", "--by", "-arg0,pid"], &["@[-arg0, pid] = sum(-ret);"]);
     // The shell of a login has such a name.
-    shows(&["--comm", "-bash"], &["execname == "]);
+    shows(&["--comm", "-bash"], &["execname == \"-bash\""]);
+}
+
+/// D knows no lists of names.
+#[test]
+fn every_name_of_a_pattern_is_compared() {
+    let read = r#"probefunc == "read" || probefunc == "readlink" || probefunc == "readlinkat""#;
+    shows(&["--where", "syscall == 'read,readlink*'"], &[&format!("/{read}/")]);
+    shows(&["-p", "42", "--where", "syscall == 'read,readlink*'"], &[&format!("/pid == 42 && ({read})/")]);
+    shows(&["--where", "syscall != 'readlink*'"], &[r#"/probefunc != "readlink" && probefunc != "readlinkat"/"#]);
+    shows(&["--where", "errno == 'E[IN]O'"], &["/errno == EIO/"]);
+}
+
+#[test]
+fn followed_children_are_progeny() {
+    shows(&["-p", "42", "--follow"], &["syscall:::return /progenyof(42)/ {"]);
+    shows(&["-p", "42,43", "--follow", "--where", "ret"], &["/(progenyof(42) || progenyof(43)) && ret/"]);
+    shows(&["--", "ls"], &["/pid == $target/"]);
+}
+
+#[test]
+fn a_cgroup_is_a_comment() {
+    let Some(root) = spoor::attach::target::cgroup2_root() else { return };
+    let root = root.display().to_string();
+    shows(&["--cgroup", &root], &[&format!("}} /* and only tasks below cgroup {root} */")]);
+}
+
+/// The clause at the return takes the difference to what the one at the entry noted.
+#[test]
+fn durations_have_their_beginning() {
+    shows(
+        &["-p", "42", "--agg", "quantize(elapsed)"],
+        &[
+            "syscall:::entry /pid == 42/ { self->start = timestamp; } syscall:::return /pid == 42/ { @ = quantize(timestamp - self->start); }",
+        ],
+    );
+    let run = run(&["syscalls", "--show-program", "-L"]);
+    assert!(run.stdout.starts_with("syscall:::entry { self->start = timestamp; }\nsyscall:::return {"), "{run}");
+    assert!(!program(&["--agg", "quantize(ret)"]).contains("self->start"));
 }

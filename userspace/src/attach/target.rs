@@ -217,7 +217,8 @@ fn root_name() -> String {
     cgroup2_root().map_or_else(|| "/sys/fs/cgroup".to_owned(), |root| root.display().to_string())
 }
 
-fn cgroup2_root() -> Option<PathBuf> {
+/// Where the v2 hierarchy is mounted.
+pub fn cgroup2_root() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     mounts.lines().find_map(|line| {
         let mut words = line.split(' ');

@@ -15,6 +15,7 @@ pub mod parse;
 pub mod rules;
 pub mod scope;
 pub mod show;
+mod show_names;
 pub mod splice;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -2,27 +2,32 @@
 //! the text parses to the same tree.
 use std::fmt::Write;
 
-use super::check::expand;
-use super::field::{Field, Names};
-use super::glob;
+use super::field::Field;
 use super::parse::operator;
 use super::rules::{adapts, is_comparison};
 use super::scope::Scope;
+use super::show_names::{is_name_test, shows_as_name_test};
 use super::tree::{Action, BinaryOp, Clause, Expr, Function, Key, Node, Type, UnaryOp};
 
-/// Pairs of a field's name and the name that D has for it, such as `("comm", "execname")`.
+/// Pairs of a field's name and what D has for it, such as `("comm", "execname")`. Empty: spoor's own language.
+/// Of operators only a `-` or a cast may be in it.
 pub type Translation<'a> = &'a [(&'a str, &'a str)];
+
+/// Where a clause stands.
+pub struct Place<'a> {
+    pub probe: &'a str,
+    pub names: Translation<'a>,
+    /// Whom it is about: alternatives in D, such as `pid == 42`. None: everybody.
+    pub target: &'a [String],
+}
 
 /// Binds tighter than every binary operator.
 const UNARY: u8 = 11;
 
 /// `probe /predicate/ { @[keys] = function(); }`
-pub fn clause(clause: &Clause, scope: &Scope, probe: &str, names: Translation) -> String {
-    let show = Show { scope, names };
-    let mut out = probe.to_owned();
-    if let Some(predicate) = &clause.predicate {
-        let _ = write!(out, " /{}/", show.expr(predicate, 0));
-    }
+pub fn clause(clause: &Clause, scope: &Scope, place: &Place) -> String {
+    let show = Show { scope, names: place.names };
+    let mut out = head(place, clause.predicate.as_ref(), &show);
     match &clause.action {
         Action::Stream => out.push_str(" { trace(firing); }"),
         Action::Aggregate { keys, columns } => {
@@ -40,6 +45,26 @@ pub fn clause(clause: &Clause, scope: &Scope, probe: &str, names: Translation) -
     out
 }
 
+/// `probe /target/ { statement }`
+pub fn statement(statement: &str, scope: &Scope, place: &Place) -> String {
+    format!("{} {{ {statement} }}", head(place, None, &Show { scope, names: place.names }))
+}
+
+/// `probe /target && predicate/`
+fn head(place: &Place, predicate: Option<&Expr>, show: &Show) -> String {
+    let target = place.target.join(" || ");
+    let conditions = match (place.target.len(), predicate) {
+        (0, None) => return place.probe.to_owned(),
+        (0, Some(predicate)) => show.expr(predicate, 0),
+        (_, None) => target,
+        (many, Some(predicate)) => {
+            let target = if many == 1 { target } else { format!("({target})") };
+            format!("{target} && {}", show.expr(predicate, operator(BinaryOp::LogicalAnd).1 - 1))
+        }
+    };
+    format!("{} /{conditions}/", place.probe)
+}
+
 pub fn expr(expr: &Expr, scope: &Scope, names: Translation) -> String {
     Show { scope, names }.expr(expr, 0)
 }
@@ -53,7 +78,7 @@ fn identifier(name: &str) -> String {
 }
 
 /// A pattern between quotes, as the lexer reads it.
-fn quoted(pattern: &[u8]) -> String {
+pub(super) fn quoted(pattern: &[u8]) -> String {
     let mut out = String::from("\"");
     for &c in pattern {
         match c {
@@ -68,15 +93,32 @@ fn quoted(pattern: &[u8]) -> String {
     out
 }
 
-struct Show<'a> {
-    scope: &'a Scope,
-    names: Translation<'a>,
+pub(super) struct Show<'a> {
+    pub(super) scope: &'a Scope,
+    pub(super) names: Translation<'a>,
 }
 
 impl Show<'_> {
-    fn name(&self, field: &Field) -> String {
-        let translated = self.names.iter().find(|(ours, _)| *ours == field.name);
-        translated.map_or(field.name, |(_, theirs)| theirs).to_owned()
+    /// Whether it is to be D, not spoor's own language.
+    pub(super) fn is_d(&self) -> bool {
+        !self.names.is_empty()
+    }
+
+    pub(super) fn translated(&self, field: &Field) -> Option<&str> {
+        self.names.iter().find(|(ours, _)| *ours == field.name).map(|(_, theirs)| *theirs)
+    }
+
+    pub(super) fn name(&self, field: &Field) -> String {
+        self.translated(field).unwrap_or(field.name).to_owned()
+    }
+
+    fn field(&self, field: &Field) -> (String, u8) {
+        let binding = match self.translated(field) {
+            Some(theirs) if theirs.contains(" - ") => operator(BinaryOp::Sub).1,
+            Some(theirs) if theirs.starts_with('(') => UNARY,
+            _ => u8::MAX,
+        };
+        (self.name(field), binding)
     }
 
     fn key(&self, key: &Key) -> String {
@@ -113,10 +155,10 @@ impl Show<'_> {
     }
 
     /// The expression, in parentheses if it binds no tighter than `outer`.
-    fn expr(&self, expr: &Expr, outer: u8) -> String {
+    pub(super) fn expr(&self, expr: &Expr, outer: u8) -> String {
         let (text, binding) = match &expr.node {
             Node::Const(bits) => constant(*bits, expr.ty),
-            Node::Field(field) => (self.name(field), u8::MAX),
+            Node::Field(field) => self.field(field),
             Node::Unary(UnaryOp::Not, operand) if is_name_test(operand) => self.name_test(operand, "!="),
             Node::Unary(op, operand) => {
                 let sign = match op {
@@ -149,45 +191,12 @@ impl Show<'_> {
         };
         (format!("{} {sign} {}", side(left, right, binding - 1), side(right, left, binding)), binding)
     }
-
-    /// `Matches` and `OneOf`, with `==` or `!=`.
-    fn name_test(&self, expr: &Expr, sign: &str) -> (String, u8) {
-        let binding = operator(BinaryOp::Eq).1;
-        match &expr.node {
-            Node::Matches(field, glob) => (format!("{} {sign} {}", self.name(field), quoted(&glob.pattern())), binding),
-            Node::OneOf(operand, values) => match self.enumeration(operand) {
-                Some((field, names)) => {
-                    (format!("{} {sign} {}", self.name(field), quoted(&name_list(names, values))), binding)
-                }
-                None => self.chain(operand, values, sign),
-            },
-            _ => unreachable!("only name tests come here"),
-        }
-    }
-
-    /// The enumeration that the operand is, also where it was computed and has been expanded.
-    fn enumeration(&self, operand: &Expr) -> Option<(&'static Field, &'static dyn Names)> {
-        self.scope.enumerations().find(|(field, _)| expand(field, self.scope).as_ref() == Ok(operand))
-    }
-
-    /// A set over an expression that has no names: `x == 1 || x == 2`.
-    fn chain(&self, operand: &Expr, values: &[u64], sign: &str) -> (String, u8) {
-        let join = if sign == "==" { BinaryOp::LogicalOr } else { BinaryOp::LogicalAnd };
-        let operand = self.expr(operand, operator(BinaryOp::Eq).1);
-        let tests: Vec<_> = values.iter().map(|value| format!("{operand} {sign} {value}")).collect();
-        (tests.join(&format!(" {} ", operator(join).0)), operator(join).1)
-    }
-}
-
-fn is_name_test(expr: &Expr) -> bool {
-    matches!(expr.node, Node::Matches(..) | Node::OneOf(..))
 }
 
 fn shows_as_comparison(expr: &Expr) -> bool {
     match &expr.node {
         Node::Binary(op, ..) => is_comparison(*op),
-        Node::Unary(UnaryOp::Not, operand) => is_name_test(operand),
-        _ => is_name_test(expr),
+        _ => shows_as_name_test(expr),
     }
 }
 
@@ -211,35 +220,6 @@ fn adapted(op: BinaryOp, bits: u64, ty: Type, other: &Expr) -> (String, u8) {
         }
         _ => constant(bits, ty),
     }
-}
-
-/// The names that together stand for the values, as a list with commas; numbers where no name fits.
-fn name_list(names: &dyn Names, values: &[u64]) -> Vec<u8> {
-    let all = names.all();
-    let mut left = values.to_vec();
-    let mut parts: Vec<Vec<u8>> = Vec::new();
-    for &value in values {
-        if !left.contains(&value) {
-            continue;
-        }
-        // A name may stand for more values than one: it fits if all of them are wanted.
-        let meant =
-            |name: &str| all.iter().filter(|(other, _)| other == name).map(|(_, value)| *value).collect::<Vec<_>>();
-        let name = all
-            .iter()
-            .filter(|(_, other)| *other == value)
-            .map(|(name, _)| name)
-            .find(|name| meant(name).iter().all(|value| values.contains(value)));
-        match name {
-            Some(name) => {
-                let meant = meant(name);
-                left.retain(|value| !meant.contains(value));
-                parts.push(glob::escape(name.as_bytes()));
-            }
-            None => parts.push(value.to_string().into_bytes()),
-        }
-    }
-    parts.join(&b","[..])
 }
 
 #[cfg(test)]
@@ -267,7 +247,8 @@ mod tests {
                 columns: vec![Column { name: "count".into(), unit: Unit::None, function: Function::Count }],
             },
         };
-        let shown = clause(&it, &scope, "syscall:::return", &names);
+        let at = |probe| Place { probe, names: &names, target: &[] };
+        let shown = clause(&it, &scope, &at("syscall:::return"));
         assert_eq!(shown, "syscall:::return /pid == 42 && ret < 0/ { @[execname, probefunc] = count(); }");
         let errors = check_function("sum(failed)", &scope).unwrap();
         let column = |name: &str, function| Column { name: name.into(), unit: Unit::None, function };
@@ -276,14 +257,30 @@ mod tests {
             keys: keys("errno", &scope).unwrap(),
             columns: vec![column("calls", Function::Count), column("p 99", errors)],
         };
-        assert_eq!(
-            clause(&it, &scope, "p:::", &names),
-            "p::: { @calls[errno] = count(); @p_99[errno] = sum(ret < 0); }"
-        );
+        assert_eq!(clause(&it, &scope, &at("p:::")), "p::: { @calls[errno] = count(); @p_99[errno] = sum(ret < 0); }");
         it.action = Action::Aggregate { keys: vec![], columns: vec![column("calls", Function::Count)] };
-        assert_eq!(clause(&it, &scope, "p:::", &names), "p::: { @ = count(); }");
+        assert_eq!(clause(&it, &scope, &at("p:::")), "p::: { @ = count(); }");
         it.action = Action::Stream;
-        assert_eq!(clause(&it, &scope, "p:::", &names), "p::: { trace(firing); }");
+        assert_eq!(clause(&it, &scope, &at("p:::")), "p::: { trace(firing); }");
+    }
+
+    #[test]
+    fn target_stands_before_the_predicate_and_keeps_to_itself() {
+        let scope = scope();
+        let shown = |source: Option<&str>, target: &[&str]| {
+            let predicate = source.map(|source| predicate(source, &scope).unwrap());
+            let it = Clause { predicate, action: Action::Stream };
+            let target: Vec<String> = target.iter().map(|test| (*test).to_owned()).collect();
+            let place = Place { probe: "p", names: &[], target: &target };
+            clause(&it, &scope, &place).strip_suffix(" { trace(firing); }").unwrap().to_owned()
+        };
+        assert_eq!(shown(None, &[]), "p");
+        assert_eq!(shown(None, &["pid == 1", "tid == 2"]), "p /pid == 1 || tid == 2/");
+        assert_eq!(shown(Some("ret && arg0"), &["pid == 1"]), "p /pid == 1 && ret && arg0/");
+        assert_eq!(shown(Some("ret || arg0"), &["pid == 1"]), "p /pid == 1 && (ret || arg0)/");
+        assert_eq!(shown(Some("ret"), &["pid == 1", "tid == 2"]), "p /(pid == 1 || tid == 2) && ret/");
+        let place = Place { probe: "p", names: &[], target: &["pid == 1".to_owned()] };
+        assert_eq!(statement("self->start = timestamp;", &scope, &place), "p /pid == 1/ { self->start = timestamp; }");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Provider {
     pub dtrace_probe: &'static str,
     /// Names of its fields that dtrace has others for.
     pub dtrace_names: &'static [(&'static str, &'static str)],
+    /// Facts that D has to note before its probe fires; where, and the statement that does.
+    pub dtrace_before: Option<(u32, &'static str, &'static str)>,
     /// Facts that a streamed record needs.
     pub stream_facts: u32,
     /// Columns of its own table, without and with durations.

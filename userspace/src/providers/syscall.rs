@@ -79,6 +79,7 @@ pub static PROVIDER: Provider = Provider {
         ("elapsed", "timestamp - self->start"),
         ("ret", "(int64_t)arg1"),
     ],
+    dtrace_before: Some((FACT_ELAPSED, "syscall:::entry", "self->start = timestamp;")),
     stream_facts: FACT_ARGS | FACT_ELAPSED | FACT_TEXT | FACT_UNTIMED,
     default_columns,
     default_key: "syscall",

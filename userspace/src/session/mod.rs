@@ -18,7 +18,8 @@ use crate::merge::loss::{self, Context as LossContext};
 use crate::merge::order::arrange;
 use crate::merge::value::Aggregation;
 use crate::program::codegen::Shape;
-use crate::program::tree::{Action, BinaryOp, Expr};
+use crate::program::show::{self, Place};
+use crate::program::tree::Action;
 use crate::providers::TextFaults;
 use crate::render::report::{Loss, Report};
 use crate::render::{self, Format, State};
@@ -407,13 +408,18 @@ fn how_it_ends(plan: &Plan) -> String {
     }
 }
 
-/// The plan's clause as dtrace would have it written. The target is not part of the clause, it is decided before; D has
-/// no other place for it than the predicate.
+/// The plan's clause as dtrace would have it written, with the one that notes what it needs before it. The target is not
+/// part of the clause, it is decided before; D has no other place for it than the predicate.
 pub fn show_program(plan: &Plan) -> String {
-    let mut clause = plan.clause.clone();
-    clause.predicate = [target::predicate(&plan.target), clause.predicate]
-        .into_iter()
-        .flatten()
-        .reduce(|target, predicate| Expr::truth_of(BinaryOp::LogicalAnd, target, predicate));
-    crate::program::show::clause(&clause, &plan.scope, plan.provider.dtrace_probe, plan.provider.dtrace_names)
+    let provider = plan.provider;
+    let target = target::in_d(&plan.target, !plan.run.is_empty());
+    let at = |probe| Place { probe, names: provider.dtrace_names, target: &target };
+    let mut facts = 0;
+    crate::program::fields_of(&plan.clause, &mut |field| facts |= field.facts);
+    let before = provider.dtrace_before.filter(|(needed, ..)| facts & needed != 0);
+    let mut lines: Vec<String> =
+        before.iter().map(|(_, probe, statement)| show::statement(statement, &plan.scope, &at(probe))).collect();
+    lines.push(show::clause(&plan.clause, &plan.scope, &at(provider.dtrace_probe)));
+    lines.extend(target::comment_in_d(&plan.target));
+    lines.join("\n")
 }

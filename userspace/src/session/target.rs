@@ -7,8 +7,6 @@ use crate::attach::target::{Target, in_container};
 use crate::cli::plan::Plan;
 use crate::error::Advice;
 use crate::program::error::printable;
-use crate::program::field::COMMON;
-use crate::program::tree::{BinaryOp, Expr, Node, Type};
 use crate::sinks::stderr;
 use crate::sys::command::{self, Inherited, Stage, Stopped};
 use crate::sys::process::{self, ProcessEnd};
@@ -111,18 +109,29 @@ pub fn leave(command: &Stopped, quiet: bool) {
     }
 }
 
-/// The processes and threads as a condition; None where everybody is meant. Cgroups and children have no D.
-pub fn predicate(target: &Target) -> Option<Expr> {
-    let one_of = |name: &str, ids: &[u32]| -> Vec<Expr> {
-        let field = COMMON.iter().find(|field| field.name == name).expect("every firing has ids");
-        let unsigned = |node| Expr { node, ty: Type::Unsigned };
-        let is = |id: &u32| {
-            Expr::truth_of(BinaryOp::Eq, unsigned(Node::Field(field)), unsigned(Node::Const(u64::from(*id))))
-        };
-        ids.iter().map(is).collect()
-    };
-    let tests = one_of("pid", &target.pids).into_iter().chain(one_of("tid", &target.tids));
-    tests.reduce(|before, test| Expr::truth_of(BinaryOp::LogicalOr, before, test))
+/// The processes and threads as alternatives in D; none where everybody is meant. `runs`: a command, which `dtrace -c`
+/// calls `$target`.
+pub fn in_d(target: &Target, runs: bool) -> Vec<String> {
+    let command = runs.then(|| "$target".to_owned());
+    let processes = command.into_iter().chain(target.pids.iter().map(u32::to_string));
+    let processes =
+        processes.map(|pid| if target.follow { format!("progenyof({pid})") } else { format!("pid == {pid}") });
+    processes.chain(target.tids.iter().map(|tid| format!("tid == {tid}"))).collect()
+}
+
+/// What D has no condition for: children of a thread, and cgroups.
+pub fn comment_in_d(target: &Target) -> Vec<String> {
+    let mut lines = Vec::new();
+    if target.follow && !target.tids.is_empty() {
+        let tids: Vec<String> = target.tids.iter().map(u32::to_string).collect();
+        lines.push(format!("/* and children of thread {} */", tids.join(", ")));
+    }
+    if !target.cgroups.is_empty() {
+        let paths: Vec<String> = target.cgroups.iter().map(|path| printable(&path.display().to_string())).collect();
+        // A name must not end the comment.
+        lines.push(format!("/* and only tasks below cgroup {} */", paths.join(" or ").replace("*/", "*\\/")));
+    }
+    lines
 }
 
 /// For the line that says what is traced.
@@ -173,4 +182,21 @@ pub fn json(target: &Target) -> serde_json::Value {
         json.insert("command".to_owned(), command.clone().into());
     }
     json.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_are_progeny_in_d_and_cgroups_a_comment() {
+        let mut target = Target { pids: vec![42, 43], tids: vec![7], ..Target::default() };
+        assert_eq!(in_d(&target, false), ["pid == 42", "pid == 43", "tid == 7"]);
+        target.follow = true;
+        assert_eq!(in_d(&target, false), ["progenyof(42)", "progenyof(43)", "tid == 7"]);
+        assert_eq!(comment_in_d(&target), ["/* and children of thread 7 */"]);
+        target = Target { cgroups: vec!["/a*/\x1b".into(), "/b".into()], ..Target::default() };
+        assert_eq!(comment_in_d(&target), ["/* and only tasks below cgroup /a*\\/\\x1b or /b */"]);
+        assert_eq!((in_d(&target, true), in_d(&target, false)), (vec!["pid == $target".to_owned()], vec![]));
+    }
 }
