@@ -1,6 +1,7 @@
 //! Aggregating functions: a name and arguments in, a typed function within dtrace's limits out.
 use super::check::Checker;
 use super::error::{ProgramError, Span};
+use super::foreign;
 use super::interp;
 use super::parse::{Ast, AstKind};
 use super::scope::nearest;
@@ -74,7 +75,8 @@ impl Call<'_> {
 
     fn unknown(&self) -> ProgramError {
         let error = self.error(self.span, format!("unknown aggregating function `{}`", self.name));
-        match nearest(self.name, FUNCTIONS.iter().map(|(known, _)| known)) {
+        let foreign = foreign::ours(self.name).filter(|ours| is_name(ours)).map(str::to_owned);
+        match foreign.or_else(|| nearest(self.name, FUNCTIONS.iter().map(|(known, _)| known))) {
             Some(near) => error.hint(format!("`{near}`")),
             None => error.hint(FUNCTIONS.map(|(_, usage)| usage).join(", ")),
         }
@@ -300,6 +302,10 @@ mod tests {
         );
         assert_eq!(error("p99"), "`p99` takes 1 argument, found 0 at column 1\ntry: `p50(x), p90(x), p99(x), p999(x)`");
         assert_eq!(error("quantise(pid)"), "unknown aggregating function `quantise` at column 1\ntry: `quantize`");
+        assert!(
+            error("hist(elapsed)").ends_with("try: `quantize`") && error("lhist(ret)").ends_with("try: `lquantize`")
+        );
+        assert!(error("execname(ret)").contains("try: count()"));
         assert!(error("frobnicate(pid)").contains("try: count(), sum(x)"));
         assert_eq!(error("sum(comm)").lines().next(), Some("`comm` is text: only `==` and `!=` take it at column 5"));
     }

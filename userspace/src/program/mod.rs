@@ -4,6 +4,7 @@ pub mod check;
 pub mod codegen;
 pub mod error;
 pub mod field;
+mod foreign;
 pub mod functions;
 pub mod glob;
 pub mod insn;

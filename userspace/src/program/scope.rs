@@ -1,5 +1,6 @@
 //! The fields that an expression may name, and what to suggest for a name that is none of them.
 use super::field::{COMMON, Field, Kind, Names};
+use super::foreign;
 
 /// A provider's fields, then those that every firing has; the provider's own of a name counts.
 #[derive(Clone)]
@@ -32,13 +33,19 @@ impl Scope {
         })
     }
 
+    /// The field that another tool calls so, or that a slip of the keyboard made of it.
+    pub fn near_field(&self, name: &str) -> Option<&'static str> {
+        let foreign = foreign::ours(name).and_then(|ours| self.field(ours));
+        foreign.or_else(|| self.field(&nearest(name, self.fields().map(|field| field.name))?)).map(|field| field.name)
+    }
+
     /// What to write instead of a name that is no field: an enumeration that knows it, the nearest field, or all of them.
     pub fn suggest_field(&self, name: &str) -> String {
         let knows = |names: &dyn Names| names.all().iter().any(|(known, _)| known == name);
         if let Some((field, _)) = self.enumerations().find(|(_, names)| knows(*names)) {
             return format!("`{} == {name}`", field.name);
         }
-        match nearest(name, self.fields().map(|field| field.name)) {
+        match self.near_field(name) {
             Some(near) => format!("`{near}`"),
             None => format!("one of {}", self.fields().map(|field| field.name).collect::<Vec<_>>().join(", ")),
         }
@@ -86,6 +93,21 @@ mod tests {
         };
         assert_eq!(Scope::new(&OWN).field("pid").unwrap().doc, "own");
         assert_eq!(Scope::new(&OWN).field("comm").unwrap().name, "comm");
+    }
+
+    #[test]
+    fn names_that_other_tools_have_are_known() {
+        for (theirs, ours) in [
+            ("execname", "`comm`"),
+            ("probefunc", "`syscall`"),
+            ("tgid", "`pid`"),
+            ("nsecs", "`timestamp`"),
+            ("retval", "`ret`"),
+        ] {
+            assert_eq!(scope().suggest_field(theirs), ours);
+        }
+        // No function is a field.
+        assert!(scope().suggest_field("hist").starts_with("one of "));
     }
 
     #[test]
