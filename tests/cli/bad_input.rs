@@ -46,6 +46,26 @@ fn an_unknown_field_in_a_condition_suggests_the_nearest_and_points_at_its_column
 }
 
 #[test]
+fn names_that_other_tools_have_are_answered_with_ours() {
+    for (theirs, ours) in
+        [("execname", "comm"), ("probefunc", "syscall"), ("tgid", "pid"), ("nsecs", "timestamp"), ("retval", "ret")]
+    {
+        usage_error(&["syscalls", "--by", theirs], &[&format!("`{theirs}`"), &format!("try: `{ours}`")]);
+        usage_error(&["syscalls", "--where", &format!("{theirs} == 1")], &[&format!("try: `{ours}`")]);
+        usage_error(&["list", theirs], &[&format!("`{theirs}`"), &format!("try:   spoor list {ours}")]);
+    }
+    usage_error(&["syscalls", "--agg", "hist(ret)"], &["`hist`", "try: `quantize`"]);
+    usage_error(&["syscalls", "--agg", "lhist(ret, 0, 9, 1)"], &["`lhist`", "try: `lquantize`"]);
+}
+
+#[test]
+fn a_pattern_that_no_field_matches_is_shown_with_the_nearest_name() {
+    usage_error(&["list", "zzz*"], &["`zzz*`", "try:   spoor list"]);
+    usage_error(&["list", "elasped*"], &["`elasped*`", "try:   spoor list elapsed"]);
+    usage_error(&["list", "\x1b"], &["`\\x1b`"]);
+}
+
+#[test]
 fn an_unknown_system_call_suggests_the_nearest() {
     usage_error(&["syscalls", "--where", "syscall == \"getpidd\""], &["getpidd", "getpid"]);
 }

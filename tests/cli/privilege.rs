@@ -33,6 +33,47 @@ fn doctor_says_which_privilege_is_missing() {
     assert!(run.stdout.contains("CAP_") && run.stdout.contains("setcap"), "{run}");
 }
 
+/// What was not tried, or was refused to us and not for what it is, is neither yes nor no.
+#[test]
+fn doctor_says_unknown_where_it_may_not_try() {
+    let run = unprivileged(&["doctor"]);
+    for what in ["compare-and-exchange", "provider syscall"] {
+        let line = run.stdout.lines().find(|line| line.starts_with(what)).expect(what);
+        assert!(line.contains("unknown (CAP_BPF and CAP_PERFMON missing)"), "{line}");
+    }
+}
+
+#[test]
+fn list_says_shortly_why_the_path_is_unknown() {
+    let run = unprivileged(&["list"]);
+    assert!(run.stdout.contains("(unknown here: CAP_BPF and CAP_PERFMON missing; kernel "), "{run}");
+}
+
+/// Which of the maps is refused first is no matter of luck.
+#[test]
+fn the_refusal_reads_the_same_in_every_run() {
+    let what = || unprivileged(&["syscalls"]).stderr.lines().next().expect("a line").to_owned();
+    let first = what();
+    assert!((0..8).all(|_| what() == first), "{first}");
+}
+
+/// `unshare --user --map-root-user`: all capabilities, and none that BPF asks for.
+#[test]
+fn in_a_user_namespace_it_says_that_capabilities_do_not_count() {
+    let inside = |args: &[&str]| {
+        let setup = spoor_tests::spoor(args).through(&["unshare", "--user", "--map-root-user"]);
+        setup.run().expect("unshare starts")
+    };
+    let doctor = inside(&["doctor"]);
+    if doctor.stderr.starts_with("unshare: ") {
+        // Here nobody may make one.
+        return;
+    }
+    let line = doctor.stdout.lines().find(|line| line.starts_with("privileges")).expect("a line");
+    assert!(line.contains("not enough: in a user namespace"), "{line}");
+    inside(&["syscalls"]).refused(1, &["not permitted, in a user namespace", "outside"]).expect("refused");
+}
+
 #[test]
 fn list_needs_no_privilege() {
     let run = unprivileged(&["list"]);

@@ -1,6 +1,6 @@
 //! A provider's object made ready: constants set, maps made, the clause put in its place, programs loaded.
 //! Not aya's loader: it parses the kernel's whole BTF and cannot splice. Its parser and its relocations serve.
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -35,7 +35,8 @@ impl Linked {
         let globals = globals.iter().map(|(name, bytes)| (*name, (bytes.as_slice(), true))).collect();
         object.patch_map_data(globals).context("set the object's constants")?;
         let mut maps = Maps::new();
-        for (name, map) in &object.maps {
+        // In the order of names: the first that is refused is named in the error, and that should not be a matter of luck.
+        for (name, map) in object.maps.iter().collect::<BTreeMap<_, _>>() {
             let max_entries =
                 entries.iter().find(|(n, _)| n == name).map_or(map.max_entries(), |(_, entries)| *entries);
             let data = map.data();

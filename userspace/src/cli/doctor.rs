@@ -2,12 +2,15 @@
 use std::fmt::Write;
 use std::fs;
 
+use anyhow::Result;
+
 use crate::attach::budget::{self, Limits};
+use crate::attach::features::{self, Refusal, Support};
 use crate::attach::target::Target;
-use crate::attach::{self, Request, btf::Btf, features};
+use crate::attach::{self, Request, btf::Btf};
 use crate::program::tree::{Action, Clause};
 use crate::providers::{PROVIDERS, Provider};
-use crate::sys::{bpf, process};
+use crate::sys::process;
 
 pub fn examine() -> String {
     let mut out = String::new();
@@ -24,17 +27,20 @@ pub fn examine() -> String {
             Err(error) => format!("no ({error}): no 32-bit calls told apart, no ppid; raw_tp instead of tp_btf"),
         },
     );
-    line("ring buffer", works(features::map_type_works(bpf::MAP_TYPE_RINGBUF, 0, 0, 4096), "--events will not work"));
+    line("ring buffer", verdict(&features::ring_buffer(), "--events will not work"));
     line(
         "compare-and-exchange",
-        if features::compare_exchange() {
-            "yes".to_owned()
-        } else {
-            "no: not needed, this kernel does not preempt tracing programs".to_owned()
-        },
+        verdict(features::compare_exchange_support(), "not needed, this kernel does not preempt tracing programs"),
     );
     for provider in PROVIDERS {
-        line(&format!("provider {}", provider.name), path_of(provider));
+        let path = match path_of(provider) {
+            Ok(path) => path,
+            Err(error) => match error.downcast_ref::<Refusal>().and_then(Refusal::privilege) {
+                Some(why) => format!("unknown ({why})"),
+                None => format!("not at all: {error:#}"),
+            },
+        };
+        line(&format!("provider {}", provider.name), path);
     }
     line("CPUs", format!("{} possible", process::possible_cpus()));
     line(
@@ -62,21 +68,17 @@ fn release() -> String {
 }
 
 fn privileges() -> String {
-    let missing = process::missing_capabilities();
-    if missing.is_empty() {
-        "enough".to_owned()
-    } else {
-        format!(
-            "{} missing; run as root or: setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep spoor",
-            missing.join(" and ")
-        )
+    match features::missing_privilege() {
+        None => "enough".to_owned(),
+        Some(missing) => format!("not enough: {}; {}", missing.what, missing.advice),
     }
 }
 
-fn works(result: std::io::Result<()>, else_what: &str) -> String {
-    match result {
-        Ok(()) => "yes".to_owned(),
-        Err(error) => format!("no ({error}): {else_what}"),
+fn verdict(support: &Support, without: &str) -> String {
+    match support {
+        Support::Yes => "yes".to_owned(),
+        Support::No => format!("no: {without}"),
+        Support::Unknown(why) => format!("unknown ({why})"),
     }
 }
 
@@ -88,10 +90,10 @@ fn cgroups() -> String {
     }
 }
 
-/// How a provider attaches here: the path that was taken, or why none is.
-pub fn path_of(provider: &'static Provider) -> String {
+/// How a provider attaches here: the path that was taken.
+pub fn path_of(provider: &'static Provider) -> Result<String> {
     let clause = Clause { predicate: None, action: Action::Aggregate { keys: Vec::new(), columns: Vec::new() } };
-    let request = Request {
+    let enabled = attach::enable(&Request {
         provider,
         clause: &clause,
         target: &Target::default(),
@@ -99,12 +101,7 @@ pub fn path_of(provider: &'static Provider) -> String {
         intervals: false,
         ring_bytes: 4096,
         verifier_log: false,
-    };
-    match attach::enable(&request) {
-        Ok(enabled) => {
-            let task = if enabled.path.task_direct { "task read directly" } else { "task copied" };
-            format!("{}, {task}", enabled.path.name())
-        }
-        Err(error) => format!("not at all: {error:#}"),
-    }
+    })?;
+    let task = if enabled.path.task_direct { "task read directly" } else { "task copied" };
+    Ok(format!("{}, {task}", enabled.path.name()))
 }

@@ -4,25 +4,30 @@ use std::fmt::Write;
 use anyhow::Result;
 
 use super::UsageError;
+use crate::attach::features::Refusal;
+use crate::program::error::printable;
 use crate::program::field::{COMMON, Field, Kind, Unit};
 use crate::program::glob::Glob;
+use crate::program::scope::Scope;
 use crate::program::tree::Type;
 use crate::providers::PROVIDERS;
 
 /// Providers with the kernel path that they take here, then fields with types and units.
 pub fn list(pattern: Option<&str>) -> Result<String> {
     let glob = Glob::parse(pattern.unwrap_or("*").as_bytes())
-        .map_err(|error| UsageError::new(&format!("`{}`: {error}", pattern.unwrap_or("*")), "'arg*'"))?;
+        .map_err(|error| UsageError::new(&format!("`{}`: {error}", printable(pattern.unwrap_or("*"))), "'arg*'"))?;
     let mut out = String::new();
     for provider in PROVIDERS {
         let fields: Vec<&Field> = provider.fields.iter().filter(|field| glob.matches(field.name.as_bytes())).collect();
         if pattern.is_none() {
-            let path = super::doctor::path_of(provider);
-            let _ = writeln!(
-                out,
-                "{}  {} (here by {path}; kernel {})",
-                provider.name, provider.doc, provider.minimum_kernel
-            );
+            let path = match super::doctor::path_of(provider) {
+                Ok(path) => format!("here by {path}"),
+                Err(error) => match error.downcast_ref::<Refusal>().and_then(Refusal::privilege) {
+                    Some(why) => format!("unknown here: {why}"),
+                    None => "not here, see spoor doctor".to_owned(),
+                },
+            };
+            let _ = writeln!(out, "{}  {} ({path}; kernel {})", provider.name, provider.doc, provider.minimum_kernel);
         }
         push_fields(&mut out, &fields);
     }
@@ -32,9 +37,16 @@ pub fn list(pattern: Option<&str>) -> Result<String> {
     }
     push_fields(&mut out, &common);
     if out.is_empty() {
-        return Err(UsageError::new("no field has such a name", "spoor list").into());
+        return Err(unknown(pattern.unwrap_or("*")).into());
     }
     Ok(out)
+}
+
+fn unknown(pattern: &str) -> UsageError {
+    let what = format!("`{}`: no field has such a name", printable(pattern));
+    let name = pattern.replace(['*', '?'], "");
+    let near = PROVIDERS.iter().find_map(|provider| Scope::new(provider.fields).near_field(&name));
+    UsageError::new(&what, &near.map_or_else(|| "spoor list".to_owned(), |near| format!("spoor list {near}")))
 }
 
 fn push_fields(out: &mut String, fields: &[&Field]) {
