@@ -1,6 +1,7 @@
 //! The ledger in words: counters in, lines for the report out.
 use probes_common::loss::LossKind;
 
+use super::plural::{agree, counted};
 use crate::providers::TextFaults;
 use crate::render::report::{Loss, LossLine};
 use crate::snapshot::loss::Counters;
@@ -102,7 +103,10 @@ pub fn ledger(counters: &Counters, context: &Context) -> Loss {
             name,
             count: Some(counters.of(*kind)),
             lost: *lost,
-            what: fill(if context.events { of_events(*kind).unwrap_or(what) } else { what }, context),
+            what: {
+                let what = if context.events { of_events(*kind).unwrap_or(what) } else { what };
+                agree(Some(counters.of(*kind)), &fill(what, context))
+            },
             advice: (!advice.is_empty()).then(|| (*advice).to_owned()),
         })
         .collect();
@@ -111,7 +115,7 @@ pub fn ledger(counters: &Counters, context: &Context) -> Loss {
             name: "missed",
             count: context.recursion_misses,
             lost: true,
-            what: "firings missed: another BPF program ran on the CPU".to_owned(),
+            what: agree(context.recursion_misses, "firings missed: another BPF program ran on the CPU"),
             advice: context.recursion_misses.is_none().then(|| "a kernel from 5.12 on counts them".to_owned()),
         });
     }
@@ -159,11 +163,12 @@ fn of_events(kind: LossKind) -> Option<&'static str> {
 }
 
 fn note(name: &'static str, count: u64, what: String) -> LossLine {
-    LossLine { name, count: Some(count), lost: false, what, advice: None }
+    LossLine { name, count: Some(count), lost: false, what: agree(Some(count), &what), advice: None }
 }
 
 fn fill(what: &str, context: &Context) -> String {
-    what.replace("{keys}", &context.max_keys.to_string()).replace("{ring}", &context.ring_bytes.to_string())
+    what.replace("{keys} keys", &counted(context.max_keys.into(), "key"))
+        .replace("{ring}", &context.ring_bytes.to_string())
 }
 
 #[cfg(test)]
@@ -190,5 +195,15 @@ mod tests {
         assert_eq!((loss.kinds[0].name, loss.kinds[0].count), ("missed", None));
         let loss = ledger(&Counters::default(), &Context { recursion_misses: Some(0), ..Context::default() });
         assert!(loss.kinds.is_empty());
+    }
+
+    #[test]
+    fn every_sentence_can_be_said_of_one() {
+        for (_, name, _, what, _) in SENTENCES {
+            let one = agree(Some(1), what);
+            assert_ne!(one.split(' ').next(), what.split(' ').next(), "{name}: {one}");
+        }
+        let context = Context { max_keys: 1, ..Context::default() };
+        assert!(fill(SENTENCES[0].3, &context).ends_with("full at 1 key"));
     }
 }

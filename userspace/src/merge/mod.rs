@@ -4,5 +4,6 @@ pub mod functions;
 pub mod loss;
 pub mod number;
 pub mod order;
+pub mod plural;
 pub mod rows;
 pub mod value;
