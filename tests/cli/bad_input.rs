@@ -113,6 +113,14 @@ fn a_pattern_that_does_not_end_is_refused() {
     usage_error(&["syscalls", "--comm", "[ab"], &["[ab"]);
 }
 
+/// It would have no effect.
+#[test]
+fn durations_beside_functions_say_how_to_ask_for_them() {
+    let run = crate::run(&["syscalls", "-L", "--agg", "count()"]);
+    run.refused(2, &["-L", "--agg 'p99(elapsed)'"]).expect("refused");
+    assert_eq!(crate::run(&["syscalls", "-L", "--events", "--show-program"]).code(), 0);
+}
+
 #[test]
 fn formats_and_orders_have_names() {
     usage_error(&["syscalls", "--format", "xml"], &["xml", "json"]);

@@ -50,6 +50,10 @@ pub struct Plan {
 /// Errors: [`UsageError`], which exits with 2.
 pub fn syscalls(args: Syscalls) -> Result<Plan> {
     let provider = &providers::syscall::PROVIDER;
+    if args.latency && !args.clause.functions.is_empty() {
+        let advice = "--agg 'p99(elapsed)' and --agg 'max(elapsed)', or -L without --agg";
+        return Err(UsageError::new("-L adds columns to the default table, and --agg replaces it", advice).into());
+    }
     let scope = Scope::new(provider.fields.iter());
     let predicate = predicate(&args.target, args.clause.predicate.as_deref(), &scope)?;
     let (action, keys, values) = if args.clause.events {
