@@ -1,5 +1,7 @@
 //! The target of a run: whether it exists, when it has ended, how it is called in words and in JSON.
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -53,10 +55,17 @@ pub fn spawn(run: &[OsString], target: &mut Target, inherited: Inherited) -> Res
 
 /// Lets the command run.
 pub fn release(command: &Stopped, run: &[OsString]) -> Result<()> {
-    command.release().map_err(|error| {
-        let what = format!("run `{}`: {error}", printable(&run[0].to_string_lossy()));
-        Advice::new(what, "look whether it is a program for this machine").into()
-    })
+    command.release().map_err(|error| not_run(&run[0], &error).into())
+}
+
+fn not_run(name: &OsStr, error: &io::Error) -> Advice {
+    let shown = printable(&name.to_string_lossy());
+    let advice = match error.raw_os_error() {
+        Some(libc::EACCES) if Path::new(name).is_dir() => "a program in it: that is a folder".to_owned(),
+        Some(libc::EACCES) => format!("chmod +x {shown}, if it is a program"),
+        _ => "look whether it is a program for this machine".to_owned(),
+    };
+    Advice::new(format!("run `{shown}`: {error}"), advice)
 }
 
 /// What tells when the targets have ended. None: nobody in particular is traced.
@@ -187,6 +196,15 @@ pub fn json(target: &Target) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_not_be_executed_is_to_be_made_executable() {
+        let advice =
+            |name: &str, errno| not_run(OsStr::new(name), &io::Error::from_raw_os_error(errno)).advice().to_owned();
+        assert_eq!(advice("/etc/passwd", libc::EACCES), "chmod +x /etc/passwd, if it is a program");
+        assert!(advice("/", libc::EACCES).contains("folder"));
+        assert!(advice("/etc/passwd", libc::ENOEXEC).contains("for this machine"));
+    }
 
     #[test]
     fn children_are_progeny_in_d_and_cgroups_a_comment() {
