@@ -88,6 +88,8 @@ fn a_cgroup_is_a_comment() {
     let Some(root) = spoor::attach::target::cgroup2_root() else { return };
     let root = root.display().to_string();
     shows(&["--cgroup", &root], &[&format!("}} /* and only tasks below cgroup {root} */")]);
+    // As /proc/PID/cgroup has it: a folder too, but no cgroup.
+    shows(&["--cgroup", "/"], &[&format!("below cgroup {root} */")]);
 }
 
 /// The clause at the return takes the difference to what the one at the entry noted.

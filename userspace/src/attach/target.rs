@@ -14,6 +14,7 @@ use probes_common::target::{
 
 use super::btf::Found;
 use crate::error::Advice;
+use crate::program::error::printable;
 use crate::sys::bpf;
 
 /// What the user asked for. Processes and threads add up; cgroups narrow them.
@@ -113,7 +114,10 @@ impl Target {
             let folder = File::open(path).with_context(|| format!("open cgroup `{}`", path.display()))?;
             bpf::map_update(cgroups, &(index as u32).to_ne_bytes(), &folder.as_raw_fd().to_ne_bytes()).map_err(
                 |error| {
-                    let what = format!("--cgroup: `{}` is no cgroup of a v2 hierarchy: {error}", path.display());
+                    let what = format!(
+                        "--cgroup: `{}` is no cgroup of a v2 hierarchy: {error}",
+                        printable(&path.display().to_string())
+                    );
                     Advice::new(what, format!("a folder under {}; v1 cgroups cannot be told apart by BPF", root_name()))
                 },
             )?;
@@ -193,24 +197,34 @@ pub fn in_container() -> bool {
     pid_namespace().1 != 0
 }
 
-/// The folder of a cgroup as people name it: a path, or a name below the v2 hierarchy's root.
+/// The folder of a cgroup as people name it: a path, or one below the v2 hierarchy's root, as /proc/PID/cgroup has it.
 pub fn cgroup_folder(name: &Path) -> Result<PathBuf> {
-    if name.is_dir() {
+    cgroup_below(name, cgroup2_root().as_deref())
+}
+
+fn cgroup_below(name: &Path, root: Option<&Path>) -> Result<PathBuf> {
+    if is_cgroup(name) {
         return Ok(name.to_owned());
     }
-    let root = cgroup2_root().ok_or_else(|| {
+    let root = root.ok_or_else(|| {
         Advice::new(
             "--cgroup: no cgroup v2 hierarchy is mounted",
             "mount -t cgroup2 cgroup2 /sys/fs/cgroup; v1 cgroups cannot be told apart by BPF",
         )
     })?;
-    let relative = name.strip_prefix("/").unwrap_or(name);
-    let folder = root.join(relative);
-    if folder.is_dir() {
+    // Taken apart and put together: no slash is left at the end of the root.
+    let folder: PathBuf = root.join(name.strip_prefix("/").unwrap_or(name)).components().collect();
+    if is_cgroup(&folder) {
         return Ok(folder);
     }
-    let what = format!("--cgroup: neither `{}` nor `{}` is a folder", name.display(), folder.display());
-    Err(Advice::new(what, format!("ls {} shows those that there are", root.display())).into())
+    let shown = |path: &Path| printable(&path.display().to_string());
+    let what = format!("--cgroup: neither `{}` nor `{}` is a cgroup", shown(name), shown(&folder));
+    Err(Advice::new(what, format!("ls {} shows those that there are", shown(root))).into())
+}
+
+/// Every cgroup lists its processes; `/` and `/user.slice` may be other folders as well.
+fn is_cgroup(folder: &Path) -> bool {
+    folder.join("cgroup.procs").is_file()
 }
 
 fn root_name() -> String {
@@ -225,4 +239,35 @@ pub fn cgroup2_root() -> Option<PathBuf> {
         let (_, path, kind) = (words.next()?, words.next()?, words.next()?);
         (kind == "cgroup2").then(|| PathBuf::from(path))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with `below/it/cgroup.procs` as the hierarchy, and one without.
+    #[test]
+    fn cgroup_is_looked_for_below_the_root_where_the_path_is_another_folder() {
+        let here = std::env::temp_dir().join(format!("spoor-cgroup-folder-{}", std::process::id()));
+        let (root, other) = (here.join("root"), here.join("other"));
+        for folder in [&root, &root.join("below/it")] {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join("cgroup.procs"), "").unwrap();
+        }
+        fs::create_dir_all(&other).unwrap();
+        let found = |name: &Path| cgroup_below(name, Some(&root)).map_err(|error| error.to_string());
+        assert_eq!(found(Path::new("/")), Ok(root.clone()));
+        assert_eq!(found(Path::new("/below/it")), Ok(root.join("below/it")));
+        assert_eq!(found(Path::new("below/it")), Ok(root.join("below/it")));
+        assert_eq!(found(&root.join("below/it")), Ok(root.join("below/it")));
+        for wrong in [other.as_path(), Path::new("/proc"), Path::new("below"), Path::new("/\x1b")] {
+            let error = found(wrong).unwrap_err();
+            assert!(
+                error.contains(&printable(&wrong.display().to_string())) && error.ends_with("is a cgroup"),
+                "{error}"
+            );
+        }
+        assert!(cgroup_below(Path::new("/"), None).unwrap_err().to_string().contains("no cgroup v2 hierarchy"));
+        fs::remove_dir_all(&here).unwrap();
+    }
 }
