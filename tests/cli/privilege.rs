@@ -8,7 +8,10 @@ use spoor_tests::{Finished, binaries};
 fn unprivileged(args: &[&str]) -> Finished {
     let folder = Folder::new().expect("a folder");
     let copy = folder.text("spoor");
-    std::fs::copy(binaries::spoor(), &copy).expect("a copy");
+    // By another process: what this one writes stays open for a moment in each child that another test forks meanwhile,
+    // and a file that is open for writing does not start (ETXTBSY).
+    let copied = std::process::Command::new("cp").arg(binaries::spoor()).arg(&copy).status().expect("cp starts");
+    assert!(copied.success(), "{copied}");
     let mut command = std::process::Command::new(&copy);
     command.args(args).current_dir("/");
     if sys::is_root() {
