@@ -156,7 +156,7 @@ pub struct OutputArgs {
     /// Exit with status 3 if anything was lost
     #[arg(long)]
     pub strict: bool,
-    /// Say nothing on stderr but errors
+    /// Say nothing on stderr but errors and losses
     #[arg(short = 'q', long)]
     pub quiet: bool,
 }

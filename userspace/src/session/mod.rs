@@ -16,6 +16,7 @@ use crate::cli::plan::Plan;
 use crate::error::Advice;
 use crate::merge::loss::{self, Context as LossContext};
 use crate::merge::order::arrange;
+use crate::merge::plural::counted;
 use crate::merge::value::Aggregation;
 use crate::program::codegen::Shape;
 use crate::program::show::{self, Place};
@@ -288,7 +289,8 @@ impl Session {
         {
             let (keys, budget) = (tables.plan.hash.entries, tables.plan.budget);
             notes.push(format!(
-                "room for {keys} keys: more do not fit into {budget} bytes of kernel memory (--map-memory)"
+                "room for {}: more do not fit into {budget} bytes of kernel memory (--map-memory)",
+                counted(keys.into(), "key")
             ));
         }
         notes
