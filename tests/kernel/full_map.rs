@@ -74,7 +74,9 @@ fn quiet_csv_says_the_loss_and_nothing_else() -> Result<()> {
     let args = ["syscalls", "-q", "--format", "csv", "--by", "arg0", "--top", "3", "--max-keys", "100"];
     let run = spoor(&args).and(&["--where", CLOSE, "--", &workload, "keys", "250", "8"]).run()?;
     ensure_eq!(run.code(), 0, "status of {run}");
-    let tags: Vec<&str> = run.stderr.lines().map(|line| line.split(' ').next().unwrap_or_default()).collect();
+    // Before 5.12 the kernel does not tell what it missed, and that is said, too.
+    let told = run.stderr.lines().filter(|line| !line.contains("unknown number") && !line.contains("5.12"));
+    let tags: Vec<&str> = told.map(|line| line.split(' ').next().unwrap_or_default()).collect();
     ensure_eq!(tags, ["lost:", "try:"], "stderr of {run}");
     Ok(())
 }

@@ -36,6 +36,7 @@ crate::tests![
     the_end_of_the_thread_ends_the_run,
     a_process_that_has_ended_already_ends_the_run,
     an_exec_by_a_thread_is_one_call_with_its_duration,
+    stacks_that_change_hands_are_told_apart,
 ];
 
 fn a_pid_means_all_threads_of_the_process() -> Result<()> {
@@ -394,4 +395,18 @@ fn an_exec_by_a_thread_is_one_call_with_its_duration() -> Result<()> {
     let exec = events.stdout.lines().find(|line| line.contains("execve")).context("an execve")?;
     ensure!(exec.contains(&workload) && exec.contains("elapsed_ns\":"), "no path or duration: {exec}");
     Ok(())
+}
+
+/// Who is meant is remembered by the address of a thread's stack, and a stack goes from one that has ended to the next:
+/// children of a traced process and of a stranger, all at once.
+fn stacks_that_change_hands_are_told_apart() -> Result<()> {
+    let mut works = [Work::waiting(&["children", "40", "50", "20"])?, Work::waiting(&["children", "40", "50", "20"])?];
+    let trace = syscalls(&["--follow", "-p", &works[0].pid()]).start()?;
+    for work in &mut works {
+        work.release()?;
+    }
+    for work in &mut works {
+        work.done()?;
+    }
+    trace.interrupt()?.calls_of("getppid", 40_000)
 }

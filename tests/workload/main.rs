@@ -105,6 +105,7 @@ const WORKS: &[(&str, &str, &str, Work)] = &[
         children::existing,
     ),
     ("sigreturn", "N", "N tgkill to itself, N rt_sigreturn", signals::sigreturn),
+    ("signals-found", "", "says which signals it found blocked and ignored", signals::found),
     ("sigkill-me", "N", "N getppid, 1 kill(self, SIGKILL); prints nothing more", signals::sigkill),
     (
         "compat",

@@ -35,3 +35,15 @@ pub fn sigkill(args: &Args, protocol: &Protocol) -> Did {
     sys::kill(pid, libc::SIGKILL);
     fail(format_args!("SIGKILL did not kill"))
 }
+
+/// The signals that this process was started with, blocked and ignored, as sets of bits.
+pub fn found(_: &Args, protocol: &Protocol) -> Did {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let set = line.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+        set.unwrap_or_else(|| fail(format_args!("no {name} in /proc/self/status")))
+    };
+    protocol.start();
+    Did::new().and("blocked", set("SigBlk:")).and("ignored", set("SigIgn:"))
+}

@@ -26,3 +26,15 @@ pub const CGROUPS_MAX: u32 = 4;
 
 /// What the globals that hold offsets say where the kernel's types are not known.
 pub const UNKNOWN_OFFSET: u32 = u32::MAX;
+
+/// Value of the map `VERDICT`: whom the CPU heard last, and what was decided.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Verdict {
+    /// The address of the thread's saved registers, at the top of its stack: no two threads have the same at once.
+    pub who: u64,
+    /// What the map `GENERATION` held then: it counts ends of threads, whose stacks may be given to others.
+    pub generation: u64,
+    /// 1: one that is meant.
+    pub meant: u64,
+}

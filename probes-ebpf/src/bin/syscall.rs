@@ -29,7 +29,7 @@ use probes_common::{
 use probes_ebpf::{
     clause::clause,
     loss,
-    target::{self, ids_of, target},
+    target::{self, ids_of, target, target_with},
     task::{Kernel, Task},
 };
 
@@ -47,6 +47,10 @@ static REGS_IP: Global<u32> = Global::new(0);
 /// Holds the instruction pointer after a system call instruction of x86_64; unknown elsewhere.
 #[unsafe(no_mangle)]
 static REGS_CX: Global<u32> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+static REGS_R11: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static REGS_FLAGS: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static REGS_BYTES: Global<u32> = Global::new(0);
 /// Where a 32-bit call shows: a word of the task, and the bits of it.
@@ -201,7 +205,7 @@ fn started<const DIRECT: bool>(child: Kernel<DIRECT>) -> i32 {
 
 #[inline(always)]
 fn entered<const DIRECT: bool>(regs: Kernel<DIRECT>) -> i32 {
-    let Some(head) = target() else { return 0 };
+    let Some(head) = target_with(regs.0) else { return 0 };
     let task = head.task;
     let id = id(&head, regs);
     // The slot is kept from call to call: inserting and deleting costs 195 ns more for each.
@@ -259,7 +263,7 @@ fn keep_path(task: u64, address: u64) {
 /// Fills the firing; false where this return is none of a call's own, or the call is not to be fired.
 #[inline(always)]
 fn returned<const DIRECT: bool>(regs: Kernel<DIRECT>, ret: i64, firing: &mut MaybeUninit<SyscallFiring>) -> bool {
-    let Some(head) = target() else { return false };
+    let Some(head) = target_with(regs.0) else { return false };
     let mut id = id(&head, regs);
     if id >> 1 == u32::MAX as u64 {
         id = sigreturn_or_minus_one(id, regs, ret);
@@ -307,6 +311,7 @@ fn returned<const DIRECT: bool>(regs: Kernel<DIRECT>, ret: i64, firing: &mut May
 /// The end of a thread: its slots are freed, and if it ended by exit or exit_group that call is fired.
 #[inline(always)]
 fn ended<const DIRECT: bool>(task: Kernel<DIRECT>, firing: &mut MaybeUninit<SyscallFiring>) -> bool {
+    target::stack_is_free();
     let Some(head) = target() else { return false };
     let task_key = head.task;
     target::ended(head.pid_tgid);
@@ -390,7 +395,18 @@ fn take_start(task: u64) -> Option<Start> {
 
 #[inline(always)]
 fn id<const DIRECT: bool>(head: &Head, regs: Kernel<DIRECT>) -> u64 {
-    id_at(head, regs.read(REGS_NR.load()))
+    let nr: u32 = regs.read(REGS_NR.load());
+    if by_syscall_instruction(regs) { (nr as u64) << 1 } else { id_at(head, nr) }
+}
+
+/// The instruction `syscall` of x86_64 leaves ip in cx and the flags in r11; an `int 0x80` leaves what the program had
+/// there. A program that puts just these two values there before an `int 0x80` passes for a native one. False where it
+/// is not known.
+#[inline(always)]
+fn by_syscall_instruction<const DIRECT: bool>(regs: Kernel<DIRECT>) -> bool {
+    REGS_CX.load() != UNKNOWN_OFFSET
+        && regs.read::<u64>(REGS_CX.load()) == regs.read::<u64>(REGS_IP.load())
+        && regs.read::<u64>(REGS_R11.load()) == regs.read::<u64>(REGS_FLAGS.load())
 }
 
 #[inline(always)]
@@ -398,7 +414,7 @@ fn id_at(head: &Head, nr: u32) -> u64 {
     let compat = if TASK_COMPAT.load() == UNKNOWN_OFFSET {
         0
     } else {
-        let task = Task { address: head.task as *const u8 };
+        let task = if head.task == 0 { Task::current() } else { Task { address: head.task as *const u8 } };
         let word: u32 = task.read(TASK_COMPAT.load());
         (word & COMPAT_MASK.load() != 0) as u64
     };

@@ -136,6 +136,8 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
 
     let mut globals = request.target.globals(found);
     globals.push(("TASK_DIRECT", u32::from(path.task_direct).to_ne_bytes().to_vec()));
+    globals.push(("HEAD_WANTED", u32::from(provider.needs_head(request.clause, facts)).to_ne_bytes().to_vec()));
+    globals.push(("VERDICT_KEPT", u32::from(path.is_never_preempted()).to_ne_bytes().to_vec()));
     globals.extend((provider.globals)(&kernel, facts));
     let mut entries = request.target.map_entries();
     entries.extend((provider.map_entries)(facts));
@@ -234,7 +236,7 @@ impl Enabled {
                 .map_err(features::refused)?;
             self.links.push(link);
         }
-        target.add_existing_children(self.maps["TARGETS"].as_fd())
+        target.add_existing_children(self.maps["TARGETS"].as_fd(), self.maps["GENERATION"].as_fd())
     }
 
     /// Detaches all programs and waits until none of them runs any more.

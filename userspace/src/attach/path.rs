@@ -44,6 +44,12 @@ impl Path {
         first.into_iter().chain(Path::ALL).collect()
     }
 
+    /// Typed and raw programs are taken where they were seen not to be preempted, or the kernel is too old to do it.
+    /// Whether that was seen is known of x86_64 only.
+    pub fn is_never_preempted(self) -> bool {
+        self.hook == Hook::Classic || cfg!(target_arch = "x86_64")
+    }
+
     pub fn is_last_resort(self) -> bool {
         self.hook == Hook::Raw
     }

@@ -15,7 +15,7 @@ use probes_common::target::{
 use super::btf::Found;
 use crate::error::Advice;
 use crate::program::error::printable;
-use crate::sys::bpf;
+use crate::sys::{bpf, process};
 
 /// What the user asked for. Processes and threads add up; cgroups narrow them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -127,7 +127,8 @@ impl Target {
 
     /// Adds the children that exist. Called when forks are already seen, so that none is born unnoticed; repeated until
     /// nothing is new.
-    pub fn add_existing_children(&self, targets: BorrowedFd) -> Result<()> {
+    /// What was decided of them before is forgotten: `generation` counts up.
+    pub fn add_existing_children(&self, targets: BorrowedFd, generation: BorrowedFd) -> Result<()> {
         if !self.follow {
             return Ok(());
         }
@@ -148,6 +149,8 @@ impl Target {
             for pid in &new {
                 add(targets, u64::from(*pid))?;
             }
+            bpf::map_update(generation, &0u32.to_ne_bytes(), &process::monotonic_ns().to_ne_bytes())
+                .context("forget what was decided")?;
             known.extend(new);
         }
     }

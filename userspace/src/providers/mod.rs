@@ -31,6 +31,8 @@ pub struct Provider {
     pub dtrace_names: &'static [(&'static str, &'static str)],
     /// Facts that D has to note before its probe fires; where, and the statement that does.
     pub dtrace_before: Option<(u32, &'static str, &'static str)>,
+    /// Facts for which the provider itself needs a firing's head.
+    pub head_facts: u32,
     /// Facts that a streamed record needs.
     pub stream_facts: u32,
     /// Columns of its own table, without and with durations.
@@ -116,6 +118,16 @@ pub static PROVIDERS: [&Provider; 1] = [&syscall::PROVIDER];
 impl Provider {
     pub fn scope(&self) -> Vec<&'static Field> {
         self.fields.iter().chain(&COMMON).collect()
+    }
+
+    /// Whether somebody reads the head of a firing: the provider for these facts, or the clause.
+    pub fn needs_head(&self, clause: &Clause, facts: u32) -> bool {
+        use crate::program::field::{Common, Source};
+        let mut needs = facts & self.head_facts != 0 || matches!(clause.action, crate::program::tree::Action::Stream);
+        crate::program::fields_of(clause, &mut |field| {
+            needs |= matches!(field.source, Source::Common(Common::Pid | Common::Tid | Common::Comm | Common::Ppid));
+        });
+        needs
     }
 
     /// What has to be gathered for the clause.
