@@ -4,6 +4,7 @@
 //! `dtrace` in a `.in` is the D program whose output, from Oracle DTrace 2.0.7 with `-q`, the `.out` is equal to.
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -13,6 +14,9 @@ use spoor::program::buckets::{Llquantize, Lquantize, QUANTIZE_BUCKETS, quantize_
 use spoor::program::field::Unit;
 use spoor::render::report::{KeyColumn, Layout, Loss, LossLine, Report, ValueColumn};
 use spoor::render::{Format, State, afterword, render};
+
+#[path = "golden/stack.rs"]
+mod stack;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -230,7 +234,7 @@ fn unit(name: &str) -> Unit {
     }
 }
 
-/// `5`, `-5`, `"text"`, `{"hex":"ff00"}`, `{"named":[0,"read"]}`.
+/// `5`, `-5`, `"text"`, `{"hex":"ff00"}`, `{"named":[0,"read"]}`, `{"stack":{...}}`.
 fn key(json: &Json) -> KeyValue {
     match json {
         Json::String(text) => KeyValue::Text(text.clone().into()),
@@ -238,6 +242,9 @@ fn key(json: &Json) -> KeyValue {
         Json::Object(object) if object.contains_key("hex") => {
             let hex = object["hex"].as_str().unwrap();
             KeyValue::Text((0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect())
+        }
+        Json::Object(object) if object.contains_key("stack") => {
+            KeyValue::Stack(Arc::new(stack::stack(&object["stack"])))
         }
         _ => KeyValue::Named {
             value: json["named"][0].as_u64().unwrap(),

@@ -1,8 +1,10 @@
 //! Rows in no order in, rows in the order in which they are printed out, and what `--top` left away.
 use std::cmp::Ordering;
 use std::mem;
+use std::sync::Arc;
 
 use super::value::{Aggregation, KeyValue, Row, Value};
+use crate::symbolize::frame::{Frame, Stack};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortBy {
@@ -72,7 +74,8 @@ pub fn arrange(aggregation: &mut Aggregation, order: Order) -> Arranged {
     Arranged { left_out, totals }
 }
 
-/// From left to right: numbers by value, signed ones with their sign, names and text by their bytes.
+/// From left to right: numbers by value, signed ones with their sign, names and text by their bytes, stacks from their
+/// root, by names.
 pub fn compare_keys(a: &[KeyValue], b: &[KeyValue]) -> Ordering {
     a.iter()
         .zip(b)
@@ -90,6 +93,7 @@ fn compare_key(a: &KeyValue, b: &KeyValue) -> Ordering {
         (Signed(a), Unsigned(b)) => i128::from(*a).cmp(&i128::from(*b)).then(Ordering::Greater),
         (Text(a), Text(b)) => a.cmp(b),
         (Named { value: a, name: x }, Named { value: b, name: y }) => x.cmp(y).then(a.cmp(b)),
+        (KeyValue::Stack(a), KeyValue::Stack(b)) => compare_stacks(a, b),
         _ => kind(a).cmp(&kind(b)),
     }
 }
@@ -100,7 +104,30 @@ fn kind(key: &KeyValue) -> u8 {
         KeyValue::Unsigned(_) | KeyValue::Signed(_) => 0,
         KeyValue::Named { .. } => 1,
         KeyValue::Text(_) => 2,
+        KeyValue::Stack(_) => 3,
     }
+}
+
+// By names and not by addresses, which are others in the next run.
+fn compare_stacks(a: &Arc<Stack>, b: &Arc<Stack>) -> Ordering {
+    fn from_root(stack: &Stack) -> impl Iterator<Item = &Frame> {
+        stack.user.iter().rev().chain(stack.kernel.iter().rev())
+    }
+    fn marks(stack: &Stack) -> [bool; 3] {
+        [stack.user_broken, stack.user_cut, stack.kernel_cut]
+    }
+    fn name(frame: &Frame) -> impl Ord {
+        (&frame.place, &frame.inlined, &frame.source)
+    }
+    if Arc::ptr_eq(a, b) {
+        return Ordering::Equal;
+    }
+    from_root(a)
+        .map(name)
+        .cmp(from_root(b).map(name))
+        .then_with(|| a.user.len().cmp(&b.user.len()))
+        .then_with(|| marks(a).cmp(&marks(b)))
+        .then_with(|| from_root(a).map(|frame| frame.address).cmp(from_root(b).map(|frame| frame.address)))
 }
 
 /// The weights of all values, computed once: a comparison of two histograms would add them up each time.

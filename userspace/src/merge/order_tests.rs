@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::symbolize::frame::{Place, Unknown};
 
 fn ascending(by: SortBy) -> Order {
     Order { by, direction: Direction::Asc, top: None }
@@ -24,6 +25,7 @@ fn keys(aggregation: &Aggregation) -> Vec<String> {
         KeyValue::Signed(n) => n.to_string(),
         KeyValue::Text(text) => String::from_utf8_lossy(text).into_owned(),
         KeyValue::Named { name, .. } => name.clone(),
+        KeyValue::Stack(stack) => format!("{stack:?}"),
     };
     aggregation.rows.iter().map(|row| row.keys.iter().map(name).collect::<Vec<_>>().join(",")).collect()
 }
@@ -131,13 +133,58 @@ fn totals_include_other_and_leave_out_what_does_not_add_up() {
     assert_eq!(totals, [Some(Value::Int(13)), None, Some(Value::Avg { sum: 13, count: 6 })]);
 }
 
+// Addresses change from run to run; the order of a report does not.
+#[test]
+fn stacks_go_by_the_names_from_the_root_and_then_by_address() {
+    let frame = |name: &str, address| Frame {
+        address,
+        place: Place::Symbol { module: "app".into(), name: name.into(), offset: 0 },
+        source: None,
+        inlined: Vec::new(),
+    };
+    let stack = |user: &[(&str, u64)]| {
+        let user = user.iter().map(|(name, address)| frame(name, *address)).collect();
+        KeyValue::Stack(Arc::new(Stack { user, ..Stack::default() }))
+    };
+    // Leaf first, as stacks are.
+    let ordered = [
+        stack(&[]),
+        stack(&[("main", 5)]),
+        stack(&[("z", 1), ("alpha", 9), ("main", 5)]),
+        stack(&[("a", 1), ("beta", 1), ("main", 5)]),
+        stack(&[("a", 1), ("beta", 2), ("main", 5)]),
+    ];
+    for (index, key) in ordered.iter().enumerate() {
+        for (other_index, other) in ordered.iter().enumerate() {
+            let found = compare_keys(std::slice::from_ref(key), std::slice::from_ref(other));
+            assert_eq!(found, index.cmp(&other_index), "{index} {other_index}");
+        }
+    }
+}
+
 fn any_key() -> impl Strategy<Value = KeyValue> {
     prop_oneof![
         (0..4_u64).prop_map(KeyValue::Unsigned),
         (-2..3_i64).prop_map(KeyValue::Signed),
         "[ab]{0,2}".prop_map(|s| KeyValue::Text(s.into())),
         (0..2_u64, "[ab]").prop_map(|(value, name)| KeyValue::Named { value, name }),
+        any_stack().prop_map(|stack| KeyValue::Stack(Arc::new(stack))),
     ]
+}
+
+fn any_stack() -> impl Strategy<Value = Stack> {
+    let symbol = "[ab]".prop_map(|name| Place::Symbol { module: "app".into(), name, offset: 0 });
+    let place = prop_oneof![symbol, Just(Place::Address { why: Unknown::NoMapping })];
+    let frame =
+        (place, 0..2_u64).prop_map(|(place, address)| Frame { address, place, source: None, inlined: Vec::new() });
+    let half = || proptest::collection::vec(frame.clone(), 0..2);
+    (half(), half(), any::<[bool; 3]>()).prop_map(|(kernel, user, [kernel_cut, user_cut, user_broken])| Stack {
+        kernel,
+        user,
+        kernel_cut,
+        user_cut,
+        user_broken,
+    })
 }
 
 fn any_value() -> impl Strategy<Value = Value> {

@@ -1,4 +1,7 @@
 //! What one aggregating function came to for one key, merged over all CPUs.
+use std::sync::Arc;
+
+use crate::symbolize::frame::Stack;
 
 /// A number that cannot be known prints as unknown (`-` in text, null in JSON), never as 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub enum KeyValue {
         value: u64,
         name: String,
     },
+    /// Shared: rows of several threads hold the same one.
+    Stack(Arc<Stack>),
 }
 
 /// Rows of one moment: keys with their values, in no order yet.

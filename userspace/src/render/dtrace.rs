@@ -5,8 +5,8 @@ use std::io;
 
 use super::page::Page;
 use super::report::{KeyColumn, Report};
-use super::text::{OTHER, is_number, push_int, push_key, push_left, push_right};
-use super::{llquantize, lquantize, quantize};
+use super::text::{OTHER, is_number, push_int, push_key, push_left, push_right, push_spaces};
+use super::{llquantize, lquantize, quantize, stack};
 use crate::merge::value::{KeyValue, Value};
 use crate::program::buckets::Llquantize;
 
@@ -20,6 +20,11 @@ pub fn push(page: &mut Page<'_>, report: &Report) -> io::Result<()> {
     for column in 0..report.values.len() {
         for row in &report.aggregation.rows {
             for (key, description) in row.keys.iter().zip(&report.keys) {
+                if let KeyValue::Stack(stack) = key {
+                    page.text.push('\n');
+                    stack::push(&mut page.text, stack);
+                    continue;
+                }
                 cell.clear();
                 push_key(&mut cell, key);
                 push_key_column(&mut page.text, &cell, is_number(key), description);
@@ -57,11 +62,21 @@ fn number_columns(bytes: u8) -> usize {
 fn push_other_keys(out: &mut String, report: &Report) {
     let sample: Option<&[KeyValue]> = report.aggregation.rows.first().map(|row| row.keys.as_slice());
     for (index, column) in report.keys.iter().enumerate() {
+        let label = if index == 0 { OTHER } else { "" };
+        if matches!(sample.and_then(|keys| keys.get(index)), Some(KeyValue::Stack(_))) {
+            out.push('\n');
+            if !label.is_empty() {
+                push_spaces(out, stack::INDENT);
+                out.push_str(label);
+                out.push('\n');
+            }
+            continue;
+        }
         let is_number = match sample.and_then(|keys| keys.get(index)) {
             Some(key) => is_number(key),
             None => column.bytes != 0,
         };
-        push_key_column(out, if index == 0 { OTHER } else { "" }, is_number, column);
+        push_key_column(out, label, is_number, column);
     }
 }
 

@@ -6,6 +6,7 @@ use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::ser::Formatter;
 
 use super::escape;
+use super::json_stack::StackObject;
 use super::page::PAGE_BYTES;
 use super::report::{Loss, Report};
 use crate::merge::bounds::{Bounds, each_bucket};
@@ -117,6 +118,7 @@ impl Serialize for Key<'_> {
             KeyValue::Unsigned(n) => serializer.serialize_u64(*n),
             KeyValue::Signed(n) => serializer.serialize_i64(*n),
             KeyValue::Named { name, .. } => serializer.serialize_str(name),
+            KeyValue::Stack(stack) => StackObject(stack).serialize(serializer),
             KeyValue::Text(text) => {
                 let mut name = String::new();
                 escape::push_data(&mut name, text, false);

@@ -4,14 +4,18 @@ pub mod report;
 pub mod strace;
 
 mod bar;
+mod blocks;
 mod csv;
 mod dtrace;
 mod footer;
 mod json;
+mod json_stack;
 mod llquantize;
 mod lquantize;
 mod page;
 mod quantize;
+mod stack;
+mod steps;
 mod table;
 mod text;
 mod units;
@@ -28,7 +32,6 @@ pub enum Format {
     Text,
     /// One object a line.
     Json,
-    /// Data only: what [`afterword`] says belongs on stderr.
     Csv,
 }
 
@@ -51,24 +54,23 @@ impl State {
 
 /// Writes a report; does not flush.
 pub fn render(report: &Report, format: Format, out: &mut dyn Write, state: &mut State) -> io::Result<()> {
-    if format == Format::Json {
-        return json::write(report, out);
-    }
     state.elapsed_ns = state.elapsed_ns.saturating_add(report.elapsed_ns);
     let mut page = Page::new(out);
-    if format == Format::Csv {
-        if !state.has_output {
-            csv::push_header(&mut page.text, report, state.intervals);
+    match format {
+        Format::Json => json::write(report, page.out)?,
+        Format::Csv => {
+            if !state.has_output {
+                csv::push_header(&mut page.text, report, state.intervals);
+            }
+            csv::push_rows(&mut page, report, state.intervals)?;
         }
-        csv::push_rows(&mut page, report, state.intervals)?;
-    } else {
-        push_text(&mut page, report, state)?;
+        Format::Text => push_text(&mut page, report, state)?,
     }
     state.has_output = true;
     page.write()
 }
 
-/// The lines under the data, which CSV has no place for: rows left out, losses, notes. Empty where there are none.
+/// The lines under the data, for which some formats have no place: rows left out, losses, notes. Empty where there are none.
 pub fn afterword(report: &Report) -> String {
     let mut text = String::new();
     footer::push(&mut text, report);
@@ -92,6 +94,8 @@ fn push_text(page: &mut Page<'_>, report: &Report, state: &State) -> io::Result<
     }
     if report.is_empty() {
         page.text.push_str("no events matched\n");
+    } else if is_table && report.has_stacks() {
+        blocks::push(page, report)?;
     } else if is_table {
         table::push(page, report)?;
     } else {

@@ -5,7 +5,7 @@ pub const PAGE_BYTES: usize = 64 * 1024;
 
 pub struct Page<'a> {
     pub text: String,
-    out: &'a mut dyn Write,
+    pub out: &'a mut dyn Write,
 }
 
 impl<'a> Page<'a> {

@@ -1,5 +1,5 @@
 //! What is printed: rows that are merged, named and in order, with the loss that belongs to them.
-use crate::merge::value::{Aggregation, Value};
+use crate::merge::value::{Aggregation, KeyValue, Value};
 use crate::program::field::Unit;
 
 /// Everything that one report says; the renderers take it and nothing else.
@@ -77,6 +77,20 @@ pub struct LossLine {
 impl Report {
     pub fn is_empty(&self) -> bool {
         self.aggregation.rows.is_empty() && self.aggregation.other.is_none()
+    }
+
+    /// A line of totals says something where there is more than one row, and something that adds up.
+    pub fn has_total(&self) -> bool {
+        let rows =
+            self.aggregation.rows.len() as u64 + u64::from(self.aggregation.other.is_some()) + self.rows_left_out;
+        rows > 1 && self.totals.iter().any(|total| matches!(total, Some(Value::Int(_))))
+    }
+
+    /// A key is a stack: it takes lines, not a cell.
+    pub fn has_stacks(&self) -> bool {
+        // All rows have keys of the same kinds.
+        let sample = self.aggregation.rows.first();
+        sample.is_some_and(|row| row.keys.iter().any(|key| matches!(key, KeyValue::Stack(_))))
     }
 }
 

@@ -24,7 +24,7 @@ pub fn push(page: &mut Page<'_>, report: &Report) -> io::Result<()> {
         cells.push_values(report, values);
     }
     let rows = cells.ends.len() / cells.columns.len().max(1);
-    let has_total = has_total(report);
+    let has_total = report.has_total();
     if has_total {
         cells.push_label(report, "total");
         cells.push_totals(report);
@@ -38,13 +38,6 @@ pub fn push(page: &mut Page<'_>, report: &Report) -> io::Result<()> {
         cells.push_line(&mut page.text, rows);
     }
     Ok(())
-}
-
-/// A line of totals says something where there is more than one row, and something that adds up.
-fn has_total(report: &Report) -> bool {
-    let aggregation = &report.aggregation;
-    let rows = aggregation.rows.len() as u64 + u64::from(aggregation.other.is_some()) + report.rows_left_out;
-    rows > 1 && report.totals.iter().any(|total| matches!(total, Some(Value::Int(_))))
 }
 
 struct Column {

@@ -1,5 +1,5 @@
 //! Numbers and columns as text, appended to a buffer without an allocation a cell.
-use super::escape;
+use super::{escape, stack};
 use crate::merge::value::KeyValue;
 
 /// The row of firings that found the table full.
@@ -57,7 +57,7 @@ pub fn push_left(out: &mut String, columns: usize, text: &str) {
     push_spaces(out, columns.saturating_sub(width(text)));
 }
 
-/// Appends a key as people read it. A name that pretends to be [`OTHER`] is told apart.
+/// Appends a key on one line, as people read it. A name that pretends to be [`OTHER`] is told apart.
 pub fn push_key(out: &mut String, key: &KeyValue) {
     match key {
         KeyValue::Unsigned(n) => push_int(out, i128::from(*n)),
@@ -65,6 +65,7 @@ pub fn push_key(out: &mut String, key: &KeyValue) {
         KeyValue::Text(text) if text == OTHER.as_bytes() => out.push_str("\\x3cother>"),
         KeyValue::Text(text) => escape::push_name(out, text),
         KeyValue::Named { name, .. } => escape::push_name(out, name.as_bytes()),
+        KeyValue::Stack(stack) => stack::push_line(out, stack),
     }
 }
 

@@ -13,16 +13,26 @@ pub struct Frame {
 }
 
 /// What is known of a place; what is not has a reason, never a blank.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// `module` is the file's name without its folders, a kernel module's, `vmlinux`, `[vdso]`, or `[jit]` of a perf map.
-    Symbol { module: String, name: String, offset: u64 },
+    Symbol {
+        module: String,
+        name: String,
+        offset: u64,
+    },
     /// An offset in the module's file.
-    Offset { module: String, offset: u64, why: Unknown },
-    Address { why: Unknown },
+    Offset {
+        module: String,
+        offset: u64,
+        why: Unknown,
+    },
+    Address {
+        why: Unknown,
+    },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Unknown {
     /// The file has no symbols for this place.
     Stripped,
@@ -36,13 +46,13 @@ pub enum Unknown {
     KernelHidden,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source {
     pub file: String,
     pub line: Option<u32>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Inlined {
     pub name: String,
     pub source: Option<Source>,
