@@ -157,6 +157,7 @@ fn render_description(path: &Path) -> Vec<u8> {
         "text" => Format::Text,
         "json" => Format::Json,
         "csv" => Format::Csv,
+        "folded" => Format::Folded,
         other => panic!("{}: no format `{other}`", path.display()),
     };
     let mut state = State::new(description.intervals);
@@ -164,7 +165,7 @@ fn render_description(path: &Path) -> Vec<u8> {
     for data in &description.reports {
         let report = report(&description, data);
         render(&report, format, &mut out, &mut state).expect("a vector takes all bytes");
-        if format == Format::Csv {
+        if format.is_data_only() {
             out.extend(afterword(&report).lines().flat_map(|line| format!("(stderr) {line}\n").into_bytes()));
         }
     }

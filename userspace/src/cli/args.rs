@@ -172,4 +172,5 @@ pub enum FormatArg {
     Text,
     Json,
     Csv,
+    Folded,
 }

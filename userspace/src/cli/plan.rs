@@ -219,6 +219,7 @@ fn format(args: &OutputArgs) -> Format {
         match ending.as_str() {
             "json" | "ndjson" | "jsonl" => Some(Format::Json),
             "csv" => Some(Format::Csv),
+            "folded" => Some(Format::Folded),
             _ => None,
         }
     };
@@ -226,6 +227,7 @@ fn format(args: &OutputArgs) -> Format {
         Some(FormatArg::Text) => Format::Text,
         Some(FormatArg::Json) => Format::Json,
         Some(FormatArg::Csv) => Format::Csv,
+        Some(FormatArg::Folded) => Format::Folded,
         None => by_ending().unwrap_or(Format::Text),
     }
 }

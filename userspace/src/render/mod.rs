@@ -7,6 +7,7 @@ mod bar;
 mod blocks;
 mod csv;
 mod dtrace;
+mod folded;
 mod footer;
 mod json;
 mod json_stack;
@@ -19,6 +20,7 @@ mod steps;
 mod table;
 mod text;
 mod units;
+mod weight;
 
 use std::io::{self, Write};
 
@@ -33,6 +35,21 @@ pub enum Format {
     /// One object a line.
     Json,
     Csv,
+    /// A line a stack, for flame graphs.
+    Folded,
+}
+
+impl Format {
+    /// Draws stacks by how much of something they took: without a stack among the keys, and a column that adds up (count
+    /// and sum, and whatever counts its firings: not min, max and percentiles), there is nothing to draw.
+    pub fn needs_stacks(self) -> bool {
+        self == Format::Folded
+    }
+
+    /// Has no place that people see for what [`afterword`] says: it belongs on stderr.
+    pub fn is_data_only(self) -> bool {
+        matches!(self, Format::Csv | Format::Folded)
+    }
 }
 
 /// What one report has to know of those before it in the same output.
@@ -58,6 +75,7 @@ pub fn render(report: &Report, format: Format, out: &mut dyn Write, state: &mut 
     let mut page = Page::new(out);
     match format {
         Format::Json => json::write(report, page.out)?,
+        Format::Folded => folded::push(&mut page, report)?,
         Format::Csv => {
             if !state.has_output {
                 csv::push_header(&mut page.text, report, state.intervals);

@@ -237,7 +237,7 @@ impl Session {
             report.rows_left_out = arranged.left_out;
             report.totals = arranged.totals;
         }
-        if self.plan.format == Format::Csv {
+        if self.plan.format.is_data_only() {
             stderr::say(self.beside(&report));
         }
         self.render(&report)
