@@ -173,4 +173,5 @@ pub enum FormatArg {
     Json,
     Csv,
     Folded,
+    Svg,
 }

@@ -220,6 +220,7 @@ fn format(args: &OutputArgs) -> Format {
             "json" | "ndjson" | "jsonl" => Some(Format::Json),
             "csv" => Some(Format::Csv),
             "folded" => Some(Format::Folded),
+            "svg" => Some(Format::Svg),
             _ => None,
         }
     };
@@ -228,6 +229,7 @@ fn format(args: &OutputArgs) -> Format {
         Some(FormatArg::Json) => Format::Json,
         Some(FormatArg::Csv) => Format::Csv,
         Some(FormatArg::Folded) => Format::Folded,
+        Some(FormatArg::Svg) => Format::Svg,
         None => by_ending().unwrap_or(Format::Text),
     }
 }

@@ -1,4 +1,4 @@
-//! Report in, bytes out: tables, dtrace's blocks, JSON, CSV. Looks nothing up, reads no clock.
+//! Report in, bytes out: tables, dtrace's blocks, JSON, CSV, flame graphs. Looks nothing up, reads no clock.
 pub mod escape;
 pub mod report;
 pub mod strace;
@@ -15,8 +15,11 @@ mod llquantize;
 mod lquantize;
 mod page;
 mod quantize;
+#[cfg(test)]
+mod sample;
 mod stack;
 mod steps;
+mod svg;
 mod table;
 mod text;
 mod units;
@@ -37,18 +40,25 @@ pub enum Format {
     Csv,
     /// A line a stack, for flame graphs.
     Folded,
+    /// A flame graph.
+    Svg,
 }
 
 impl Format {
     /// Draws stacks by how much of something they took: without a stack among the keys, and a column that adds up (count
     /// and sum, and whatever counts its firings: not min, max and percentiles), there is nothing to draw.
     pub fn needs_stacks(self) -> bool {
-        self == Format::Folded
+        matches!(self, Format::Folded | Format::Svg)
+    }
+
+    /// A file holds one report: none at intervals.
+    pub fn is_one_document(self) -> bool {
+        self == Format::Svg
     }
 
     /// Has no place that people see for what [`afterword`] says: it belongs on stderr.
     pub fn is_data_only(self) -> bool {
-        matches!(self, Format::Csv | Format::Folded)
+        matches!(self, Format::Csv | Format::Folded | Format::Svg)
     }
 }
 
@@ -71,10 +81,14 @@ impl State {
 
 /// Writes a report; does not flush.
 pub fn render(report: &Report, format: Format, out: &mut dyn Write, state: &mut State) -> io::Result<()> {
+    if format.is_one_document() && state.has_output {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "one file of this format holds one report"));
+    }
     state.elapsed_ns = state.elapsed_ns.saturating_add(report.elapsed_ns);
     let mut page = Page::new(out);
     match format {
         Format::Json => json::write(report, page.out)?,
+        Format::Svg => svg::write(report, page.out)?,
         Format::Folded => folded::push(&mut page, report)?,
         Format::Csv => {
             if !state.has_output {
