@@ -201,6 +201,7 @@ fn report(description: &Description, data: &Data) -> Report {
         target: description.target.clone(),
         started_unix_ns: 1_700_000_000_000_000_000 + data.started_ns,
         elapsed_ns: data.elapsed_ns,
+        sample_period_ns: None,
         keys: description
             .keys
             .iter()

@@ -174,4 +174,5 @@ pub enum FormatArg {
     Csv,
     Folded,
     Svg,
+    Pprof,
 }

@@ -215,12 +215,15 @@ fn order(args: &OutputArgs, layout: Layout) -> Order {
 
 fn format(args: &OutputArgs) -> Format {
     let by_ending = || {
-        let ending = args.output.as_ref()?.extension()?.to_str()?.to_ascii_lowercase();
-        match ending.as_str() {
+        let name = args.output.as_ref()?.file_name()?.to_str()?.to_ascii_lowercase();
+        let (stem, ending) = name.rsplit_once('.')?;
+        match ending {
             "json" | "ndjson" | "jsonl" => Some(Format::Json),
             "csv" => Some(Format::Csv),
             "folded" => Some(Format::Folded),
             "svg" => Some(Format::Svg),
+            "pprof" => Some(Format::Pprof),
+            "gz" if stem.ends_with(".pb") => Some(Format::Pprof),
             _ => None,
         }
     };
@@ -230,6 +233,7 @@ fn format(args: &OutputArgs) -> Format {
         Some(FormatArg::Csv) => Format::Csv,
         Some(FormatArg::Folded) => Format::Folded,
         Some(FormatArg::Svg) => Format::Svg,
+        Some(FormatArg::Pprof) => Format::Pprof,
         None => by_ending().unwrap_or(Format::Text),
     }
 }

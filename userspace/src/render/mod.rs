@@ -1,4 +1,4 @@
-//! Report in, bytes out: tables, dtrace's blocks, JSON, CSV, flame graphs. Looks nothing up, reads no clock.
+//! Report in, bytes out: tables, dtrace's blocks, JSON, CSV, flame graphs, profiles. Looks nothing up, reads no clock.
 pub mod escape;
 pub mod report;
 pub mod strace;
@@ -14,6 +14,7 @@ mod json_stack;
 mod llquantize;
 mod lquantize;
 mod page;
+mod pprof;
 mod quantize;
 #[cfg(test)]
 mod sample;
@@ -42,23 +43,30 @@ pub enum Format {
     Folded,
     /// A flame graph.
     Svg,
+    /// A gzipped profile.
+    Pprof,
 }
 
 impl Format {
     /// Draws stacks by how much of something they took: without a stack among the keys, and a column that adds up (count
     /// and sum, and whatever counts its firings: not min, max and percentiles), there is nothing to draw.
     pub fn needs_stacks(self) -> bool {
-        matches!(self, Format::Folded | Format::Svg)
+        matches!(self, Format::Folded | Format::Svg | Format::Pprof)
     }
 
     /// A file holds one report: none at intervals.
     pub fn is_one_document(self) -> bool {
-        self == Format::Svg
+        matches!(self, Format::Svg | Format::Pprof)
+    }
+
+    /// Nothing for a terminal.
+    pub fn is_binary(self) -> bool {
+        self == Format::Pprof
     }
 
     /// Has no place that people see for what [`afterword`] says: it belongs on stderr.
     pub fn is_data_only(self) -> bool {
-        matches!(self, Format::Csv | Format::Folded | Format::Svg)
+        matches!(self, Format::Csv | Format::Folded | Format::Svg | Format::Pprof)
     }
 }
 
@@ -89,6 +97,7 @@ pub fn render(report: &Report, format: Format, out: &mut dyn Write, state: &mut 
     match format {
         Format::Json => json::write(report, page.out)?,
         Format::Svg => svg::write(report, page.out)?,
+        Format::Pprof => pprof::write(report, page.out)?,
         Format::Folded => folded::push(&mut page, report)?,
         Format::Csv => {
             if !state.has_output {
@@ -141,3 +150,6 @@ fn push_text(page: &mut Page<'_>, report: &Report, state: &State) -> io::Result<
     page.text.push_str(&afterword);
     Ok(())
 }
+
+#[cfg(test)]
+mod readers_tests;

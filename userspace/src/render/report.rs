@@ -11,6 +11,8 @@ pub struct Report {
     pub target: serde_json::Value,
     pub started_unix_ns: u64,
     pub elapsed_ns: u64,
+    /// CPU time between two samples, where rows are made of samples.
+    pub sample_period_ns: Option<u64>,
     pub keys: Vec<KeyColumn>,
     pub values: Vec<ValueColumn>,
     /// Rows in the order in which they are printed, `--top` applied.

@@ -40,6 +40,7 @@ pub fn report() -> Report {
         target: serde_json::Value::Null,
         started_unix_ns: 1_700_000_000_000_000_000,
         elapsed_ns: 5_000_000_000,
+        sample_period_ns: None,
         keys: vec![column("comm", 0), column("cpu", 4), column("stack", 0)],
         values: vec![value("samples", Unit::None), value("cpu", Unit::Ns), value("max", Unit::None)],
         aggregation: Aggregation {

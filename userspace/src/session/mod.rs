@@ -265,6 +265,7 @@ impl Session {
             target: target::json(&self.plan.target),
             started_unix_ns: self.started_unix_ns,
             elapsed_ns: now - self.since_ns,
+            sample_period_ns: None,
             keys: self.plan.keys.clone(),
             values: self.plan.values.clone(),
             aggregation: Aggregation::default(),
