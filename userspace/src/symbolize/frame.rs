@@ -40,8 +40,14 @@ pub enum Unknown {
     NoFile,
     /// The process had nothing mapped there.
     NoMapping,
+    /// Memory that is no code: the walk up the stack went astray.
+    NotCode,
+    /// Code that the process has made itself, of which no /tmp/perf-PID.map tells.
+    NoPerfMap,
     /// The process ended before its memory map was read.
     ProcessGone,
+    /// The process's memory map is not for us to read: no CAP_SYS_PTRACE.
+    Denied,
     /// /proc/sys/kernel/kptr_restrict, or no CAP_SYSLOG.
     KernelHidden,
 }
