@@ -1,0 +1,214 @@
+//! Addresses of stacks in, frames out. Must not know where the stacks come from, or what is done with their names.
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::demangle::demangle;
+use super::files::{FileId, Files};
+use super::frame::{Frame, Inlined, Place, Source, Unknown};
+use super::image::Image;
+use super::kernel::Kernel;
+use super::maps::{Kind, Mapping};
+use super::process::{Process, Roots};
+use super::vdso::Vdso;
+
+/// 512 in all, half of what a process may have open by default: files of code with their debug files, roots of
+/// containers, perf maps.
+const MOST_FILES: usize = 384;
+const MOST_ROOTS: usize = 64;
+const MOST_PERF_MAPS: usize = 64;
+const MOST_PROCESSES: usize = 16_384;
+/// Names that are kept; some 150 B each.
+const MOST_NAMED: usize = 1 << 17;
+
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Options {
+    /// Functions that were inlined at a place.
+    pub inlines: bool,
+    pub lines: bool,
+}
+
+pub struct Symbolizer {
+    options: Options,
+    kernel: Kernel,
+    files: Files,
+    roots: Roots,
+    vdso: Vdso,
+    processes: HashMap<u32, Process>,
+    named: HashMap<(FileId, u64), Rc<Named>>,
+    calls: u64,
+}
+
+/// What is known of one place in a file.
+struct Named {
+    /// The function, and how far the place is from its start.
+    function: Option<(String, u64)>,
+    source: Option<Source>,
+    inlined: Vec<Inlined>,
+}
+
+impl Symbolizer {
+    pub fn new(options: Options) -> Symbolizer {
+        Symbolizer {
+            options,
+            kernel: Kernel::default(),
+            files: Files::new(MOST_FILES),
+            roots: Roots::new(MOST_ROOTS),
+            vdso: Vdso::default(),
+            processes: HashMap::new(),
+            named: HashMap::new(),
+            calls: 0,
+        }
+    }
+
+    /// Opens what is needed to name this process's addresses later, as long as it lives: its maps, its root, its files.
+    ///
+    /// To be called when a process is first seen, and after it has called exec or mapped a file. What it had before keeps
+    /// its names; where both had something, it is the new one. Costs a look at each mapped file, but reads none of them.
+    pub fn remember(&mut self, tgid: u32) {
+        // Why it could not be read is asked again by whoever wants a name.
+        let _ = self.look(tgid);
+    }
+
+    /// Leaf first. `leaf_is_exact`: the first address is of an instruction, all others are return addresses, whose calls
+    /// end one byte before them.
+    pub fn kernel(&mut self, addresses: &[u64], leaf_is_exact: bool) -> Vec<Frame> {
+        self.kernel.frames(addresses, leaf_is_exact)
+    }
+
+    /// As `kernel`, for a process.
+    pub fn user(&mut self, tgid: u32, addresses: &[u64], leaf_is_exact: bool) -> Vec<Frame> {
+        let looked: Vec<u64> = looked_up(addresses, leaf_is_exact).collect();
+        let is_new = |process: &Process| looked.iter().any(|address| process.is_new(*address));
+        if self.processes.get(&tgid).is_none_or(is_new) {
+            let seen = self.look(tgid);
+            let Some(process) = self.processes.get_mut(&tgid) else {
+                let why = seen.err().unwrap_or(Unknown::ProcessGone);
+                let place = Place::Address { why };
+                return addresses.iter().map(|address| bare(*address, place.clone())).collect();
+            };
+            looked.iter().for_each(|address| process.missed(*address));
+        }
+        self.calls += 1;
+        let process = self.processes.get_mut(&tgid).expect("it was just looked at");
+        process.used = self.calls;
+        process.refresh_perf_map();
+        addresses.iter().zip(looked).map(|(address, looked)| self.frame(tgid, *address, looked)).collect()
+    }
+
+    fn look(&mut self, tgid: u32) -> Result<(), Unknown> {
+        if let Some(process) = self.processes.get_mut(&tgid) {
+            process.look(&mut self.files, &mut self.roots)?;
+            self.close_perf_maps(tgid);
+            return Ok(());
+        }
+        let mut process = Process::new(tgid, &mut self.roots);
+        process.look(&mut self.files, &mut self.roots)?;
+        process.used = self.calls;
+        if self.processes.len() >= MOST_PROCESSES {
+            let oldest = self.processes.iter().min_by_key(|(_, process)| process.used).map(|(tgid, _)| *tgid);
+            oldest.and_then(|oldest| self.processes.remove(&oldest));
+        }
+        self.processes.insert(tgid, process);
+        self.close_perf_maps(tgid);
+        Ok(())
+    }
+
+    /// Those not needed for longest, if there are too many with this process's.
+    fn close_perf_maps(&mut self, tgid: u32) {
+        if !self.processes[&tgid].has_open_perf_map() {
+            return;
+        }
+        let mut open: Vec<_> = self.processes.iter_mut().filter(|(_, process)| process.has_open_perf_map()).collect();
+        let surplus = open.len().saturating_sub(MOST_PERF_MAPS);
+        open.sort_unstable_by_key(|(other, process)| (**other == tgid, process.used));
+        open.into_iter().take(surplus).for_each(|(_, process)| process.close_perf_map());
+    }
+
+    fn frame(&mut self, tgid: u32, address: u64, looked: u64) -> Frame {
+        let process = &self.processes[&tgid];
+        let past = address - looked;
+        let jitted = || {
+            let (name, start) = process.perf_map()?.find(looked)?;
+            Some(Place::Symbol { module: "[jit]".into(), name: demangle(name), offset: address - start })
+        };
+        let Some(mapping) = process.find(looked) else {
+            return bare(address, jitted().unwrap_or(Place::Address { why: Unknown::NoMapping }));
+        };
+        let symbol = |(name, offset)| Place::Symbol { module: mapping.module(), name, offset: offset + past };
+        let at = |offset, why| Place::Offset { module: mapping.module(), offset, why };
+        let place = match mapping.kind {
+            Kind::File(id) => {
+                let offset = mapping.file_offset(looked);
+                let named = id.and_then(|id| {
+                    named(&mut self.named, &mut self.files, (id, offset), process, mapping, self.options)
+                });
+                if let Some(named) = named.as_ref()
+                    && let Some(function) = &named.function
+                {
+                    let (source, inlined) = (named.source.clone(), named.inlined.clone());
+                    return Frame { address, place: symbol(function.clone()), source, inlined };
+                }
+                let why = if named.is_some() { Unknown::Stripped } else { Unknown::NoFile };
+                jitted().unwrap_or_else(|| at(offset + past, why))
+            }
+            Kind::Vdso => match self.vdso.function(tgid, mapping, looked) {
+                Some(function) => symbol(function),
+                None => at(address - mapping.start, Unknown::Stripped),
+            },
+            Kind::Special => at(address - mapping.start, Unknown::Stripped),
+            Kind::Anonymous => jitted().unwrap_or(Place::Address { why: Unknown::NoPerfMap }),
+            Kind::NotCode => jitted().unwrap_or(Place::Address { why: Unknown::NotCode }),
+        };
+        bare(address, place)
+    }
+}
+
+/// Nothing if the file is gone.
+fn named(
+    cache: &mut HashMap<(FileId, u64), Rc<Named>>,
+    files: &mut Files,
+    place: (FileId, u64),
+    process: &Process,
+    mapping: &Mapping,
+    options: Options,
+) -> Option<Rc<Named>> {
+    if let Some(named) = cache.get(&place) {
+        return Some(Rc::clone(named));
+    }
+    let (id, offset) = place;
+    let read = |bytes: &_| Image::read(bytes, Some(&process.whereabouts(mapping)), options);
+    let image = files.image(id, || process.open(mapping), read)?;
+    let named = Rc::new(name(image, offset));
+    if cache.len() >= MOST_NAMED {
+        cache.clear();
+    }
+    cache.insert(place, Rc::clone(&named));
+    Some(named)
+}
+
+fn name(image: &Image, offset: u64) -> Named {
+    let mut named = Named { function: None, source: None, inlined: Vec::new() };
+    let Some(linked) = image.address(offset) else { return named };
+    let function = image.function(linked).map(|(name, start)| (demangle(&name), start));
+    let lines = image.lines(linked);
+    let function = function.or_else(|| lines.as_ref()?.function.clone());
+    named.function = function.map(|(name, start)| (name, linked.saturating_sub(start)));
+    if let Some(lines) = lines {
+        (named.source, named.inlined) = (lines.source, lines.inlined);
+    }
+    named
+}
+
+fn bare(address: u64, place: Place) -> Frame {
+    Frame { address, place, source: None, inlined: Vec::new() }
+}
+
+/// The addresses to look for: those of the calls, not of what comes after them.
+pub(super) fn looked_up(addresses: &[u64], leaf_is_exact: bool) -> impl Iterator<Item = u64> {
+    let returns = move |at| at > 0 || !leaf_is_exact;
+    addresses.iter().enumerate().map(move |(at, address)| address.saturating_sub(u64::from(returns(at))))
+}
+
+#[cfg(test)]
+#[path = "stacks_tests.rs"]
+mod tests;
