@@ -35,7 +35,7 @@ pub fn find(stripped: &Layout, place: &Whereabouts) -> Option<DebugFile> {
 
 /// Source: gdb's manual, "Debugging Information in Separate Files".
 fn candidates(stripped: &Layout, place: &Whereabouts) -> Vec<PathBuf> {
-    let mut paths = Vec::new();
+    let mut paths: Vec<PathBuf> = Vec::new();
     if let Some((first, rest)) = stripped.build_id.as_ref().and_then(|id| id.split_first()) {
         let hex: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
         let file = format!("{DEBUG}/.build-id/{first:02x}/{hex}.debug");
@@ -48,10 +48,12 @@ fn candidates(stripped: &Layout, place: &Whereabouts) -> Vec<PathBuf> {
     {
         let name = std::ffi::OsStr::from_bytes(name);
         let folder = place.folder.strip_prefix("/").unwrap_or(&place.folder);
-        let beside = place.root.join(folder);
-        paths.push(beside.join(name));
-        paths.push(beside.join(".debug").join(name));
-        paths.push(place.root.join(DEBUG).join(folder).join(name));
+        // A folder below our root and not the process's is how the maps show what is in a chroot.
+        for root in [&*place.root, Path::new("/")] {
+            paths.push(root.join(folder).join(name));
+            paths.push(root.join(folder).join(".debug").join(name));
+            paths.push(root.join(DEBUG).join(folder).join(name));
+        }
     }
     paths.dedup();
     paths

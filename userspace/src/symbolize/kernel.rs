@@ -8,8 +8,8 @@ use super::frame::{Frame, Place, Unknown};
 
 /// kallsyms has no sizes; past the page after its start, a module's last function is not believed.
 const LAST_PAGE: u64 = 4096;
-/// Addresses that a fresh table did not know; more of them do not cause a fresh one.
-const MISSES: usize = 4096;
+/// Addresses that a fresh table did not know; more of them do not cause a fresh one, which costs some 60 ms.
+const MISSES: usize = 16;
 
 /// Reads the table when it is first asked, and again when it does not know an address: modules and BPF programs come.
 #[derive(Default)]

@@ -15,8 +15,9 @@ use super::perf_map::PerfMap;
 
 /// Mappings that were there before.
 const PAST: usize = 4096;
-/// Pages that fresh maps did not know; more of them do not cause fresh ones.
-const MISSES: usize = 4096;
+/// Pages that fresh maps did not know; more of them do not cause fresh ones, which cost up to 5 ms each: a walk up a stack
+/// without frame pointers finds a new one every time.
+const MISSES: usize = 64;
 const PAGE: u64 = 4096;
 
 pub struct Process {
@@ -81,10 +82,19 @@ impl Process {
     /// The file behind a mapping, also if it was deleted or replaced or is in another mount namespace.
     pub fn open(&self, mapping: &Mapping) -> Option<File> {
         let entry = format!("/proc/{}/map_files/{:x}-{:x}", self.tgid, mapping.start, mapping.end);
-        // The link is for CAP_CHECKPOINT_RESTORE; without it the path may lead to another file, which has another inode.
+        // The link is for CAP_CHECKPOINT_RESTORE. Without it there is one for the program itself, and for the others a path,
+        // which is seen from the process's root, or from ours if it is below it, and may lead to another file by now.
         open_regular(Path::new(&entry)).or_else(|| {
-            let file = open_regular(&below(&self.root.path(self.tgid), &mapping.file()))?;
-            (file.metadata().ok()?.ino() == mapping.inode).then_some(file)
+            let path = mapping.file();
+            let same = |file: &File, is_ours: bool| {
+                let Ok(found) = file.metadata() else { return false };
+                let device = (libc::major(found.dev()), libc::minor(found.dev()));
+                // btrfs and overlayfs show one device in the maps and another here.
+                found.ino() == mapping.inode && (!is_ours || device == mapping.device)
+            };
+            let theirs = [PathBuf::from(format!("/proc/{}/exe", self.tgid)), below(&self.root.path(self.tgid), &path)];
+            let theirs = theirs.iter().find_map(|path| open_regular(path).filter(|file| same(file, false)));
+            theirs.or_else(|| open_regular(&path).filter(|file| same(file, true)))
         })
     }
 
@@ -107,6 +117,11 @@ impl Process {
     pub fn is_new(&self, address: u64) -> bool {
         let unknown = self.find(address).is_none_or(|mapping| mapping.kind == Kind::NotCode);
         unknown && self.misses.len() < MISSES && !self.misses.contains(&(address / PAGE))
+    }
+
+    /// Its maps have changed: what was not there may be there now.
+    pub fn forget_misses(&mut self) {
+        self.misses.clear();
     }
 
     pub fn missed(&mut self, address: u64) {

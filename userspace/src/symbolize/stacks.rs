@@ -67,6 +67,7 @@ impl Symbolizer {
     pub fn remember(&mut self, tgid: u32) {
         // Why it could not be read is asked again by whoever wants a name.
         let _ = self.look(tgid);
+        self.processes.get_mut(&tgid).into_iter().for_each(Process::forget_misses);
     }
 
     /// Leaf first. `leaf_is_exact`: the first address is of an instruction, all others are return addresses, whose calls
