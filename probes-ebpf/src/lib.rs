@@ -3,9 +3,10 @@
 // On the host only clippy reads this crate, and knows no BPF registers.
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
-mod atomic;
+pub mod atomic;
 pub mod clause;
 pub mod loss;
+pub mod stacks;
 pub mod target;
 pub mod task;
 

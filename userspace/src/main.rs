@@ -7,6 +7,7 @@ use clap::{CommandFactory, Parser};
 
 use spoor::attach::features::Refusal;
 use spoor::cli::args::{Cli, Command, Generate};
+use spoor::cli::plan::Plan;
 use spoor::cli::{UsageError, doctor, list, plan, usage};
 use spoor::error::Advice;
 use spoor::program::error::printable;
@@ -33,15 +34,8 @@ fn run(cli: Cli) -> Result<u8> {
         return print(&generated(generate)?, "man page or completions");
     }
     match cli.command {
-        Some(Command::Syscalls(args)) => {
-            let plan = plan::syscalls(*args)?;
-            if plan.show_program {
-                return print(format!("{}\n", session::show_program(&plan)).as_bytes(), "program");
-            }
-            let strict = plan.strict;
-            let outcome = session::run(plan)?;
-            Ok(if strict && outcome.lost { LOST } else { TRACED })
-        }
+        Some(Command::Syscalls(args)) => trace(plan::syscalls(*args)?),
+        Some(Command::Profile(args)) => trace(plan::profile(*args)?),
         Some(Command::List { glob }) => print(list::list(glob.as_deref())?.as_bytes(), "list"),
         Some(Command::Doctor) => print(doctor::examine().as_bytes(), "findings"),
         None => {
@@ -49,6 +43,15 @@ fn run(cli: Cli) -> Result<u8> {
             Ok(USAGE)
         }
     }
+}
+
+fn trace(plan: Plan) -> Result<u8> {
+    if plan.show_program {
+        return print(format!("{}\n", session::show_program(&plan)).as_bytes(), "program");
+    }
+    let strict = plan.strict;
+    let outcome = session::run(plan)?;
+    Ok(if strict && outcome.lost { LOST } else { TRACED })
 }
 
 /// Text for people or files.

@@ -3,5 +3,7 @@
 
 pub mod clause;
 pub mod loss;
+pub mod profile;
+pub mod stack;
 pub mod syscall;
 pub mod target;

@@ -31,4 +31,10 @@ pub enum LossKind {
     FollowFull = 10,
     /// The path of an exec could not be kept until its return.
     PathFull = 11,
+    /// The map of stacks was full: the firing is counted without its stack.
+    StackFull = 12,
+    /// Four stacks have the same hash: the firing is counted without its stack.
+    StackCollided = 13,
+    /// A stack could not be taken: the scratch was in use, or the kernel refused.
+    StackFailed = 14,
 }

@@ -1,6 +1,8 @@
 //! How much kernel memory an aggregation may take, and what that means in rows.
 //! Input: what was asked for and the machine; output: the kind and size of each map. Pure.
 
+use probes_common::stack::Stack;
+
 /// Memory of the machine below which the default budget is small.
 const SMALL_MACHINE_BYTES: u64 = 2 << 30;
 const DEFAULT_BUDGET: u64 = 64 << 20;
@@ -88,6 +90,19 @@ pub fn plan(key_bytes: u64, row_bytes: u64, dense: Option<u32>, copies: u64, lim
         budget,
         reduced: u64::from(entries) < asked,
     }
+}
+
+/// Most stacks that are kept, whatever the budget.
+const MOST_STACKS: u64 = 65_536;
+/// The same where all of their memory is taken at once.
+const MOST_STACKS_AT_ONCE: u64 = 8_192;
+
+/// How many stacks there is room for: they have as much memory as the tables.
+pub fn stacks(limits: Limits, machine: Machine) -> u32 {
+    let budget = limits.map_memory.unwrap_or_else(|| default_budget(machine.memory_bytes));
+    let each = ELEMENT_BYTES + 8 + size_of::<Stack>() as u64;
+    let most = if machine.on_demand { MOST_STACKS } else { MOST_STACKS_AT_ONCE };
+    (budget / each).clamp(1, most) as u32
 }
 
 fn array(entries: u32, row_bytes: u64, cpus: u64, room: u64) -> Part {

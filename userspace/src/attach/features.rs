@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::verifier;
 use crate::program::insn::{Alu, Assembler, Insn, R0, R1, R10, Size};
-use crate::providers::{Probe, Provider};
+use crate::providers::Provider;
 use crate::sys::bpf::{self, LoadError, ProgramSpec};
 use crate::sys::process;
 
@@ -37,8 +37,8 @@ impl Refusal {
         self.advice.as_deref()
     }
 
-    pub fn load(provider: &Provider, probe: &Probe, failed: LoadError, whole_log: bool) -> Refusal {
-        let what = format!("load `{}` for tracepoint `{}`", provider.name, probe.tracepoint);
+    pub fn load(provider: &Provider, hook: &str, failed: LoadError, whole_log: bool) -> Refusal {
+        let what = format!("load `{}` for `{hook}`", provider.name);
         if is_privilege(&failed.error) {
             return privilege(what);
         }

@@ -5,6 +5,7 @@ pub mod features;
 pub mod listed;
 pub mod object;
 pub mod path;
+pub mod sampling;
 pub mod tables;
 pub mod target;
 pub mod verifier;
@@ -24,8 +25,12 @@ use budget::Limits;
 use features::Refusal;
 use object::{ClauseMaps, Linked, Maps};
 use path::{Hook, Path};
+use sampling::{Samplers, Sampling};
 use tables::Tables;
 use target::Target;
+
+/// The map of stacks, where a provider takes them.
+pub const STACKS: &str = "STACKS";
 
 /// One clause to be enabled on one provider.
 pub struct Request<'a> {
@@ -36,6 +41,8 @@ pub struct Request<'a> {
     /// Tables are exchanged at the end of each interval.
     pub intervals: bool,
     pub ring_bytes: u32,
+    /// For a provider that samples.
+    pub sampling: Option<Sampling>,
     /// Print the whole of what the verifier says.
     pub verifier_log: bool,
 }
@@ -50,6 +57,10 @@ pub struct Enabled {
     pub facts: u32,
     programs: Vec<Program>,
     links: Vec<OwnedFd>,
+    sampler: Option<(OwnedFd, Sampling)>,
+    samplers: Option<Samplers>,
+    /// At the end of the samplers.
+    samples_due: Option<u64>,
 }
 
 /// A loaded program and what it is for.
@@ -105,7 +116,7 @@ pub fn enable(request: &Request) -> Result<Enabled> {
     let probes = (provider.probes)(facts, request.target.listed().is_some());
     let found = look_up(provider, &probes);
     let mut refusal = None;
-    for path in Path::candidates(&found) {
+    for path in Path::candidates(&found, !probes.is_empty()) {
         match enable_by(path, request, facts, &probes, &found) {
             Ok(enabled) => return Ok(enabled),
             Err(error) => match error.downcast::<Refusal>() {
@@ -141,7 +152,10 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     globals.extend((provider.globals)(&kernel, facts));
     let mut entries = request.target.map_entries();
     entries.extend((provider.map_entries)(facts));
-    let linked = Linked::new(provider.object, &globals, &entries)?;
+    let machine = tables::machine(found);
+    entries.push((STACKS, budget::stacks(request.limits, machine)));
+    let on_demand: &[&str] = if machine.on_demand { &[STACKS] } else { &[] };
+    let linked = Linked::new(provider.object, &globals, &entries, on_demand)?;
     request.target.fill(linked.map("TARGETS")?, linked.map("CGROUPS")?)?;
     for (map, key, value) in (provider.map_contents)(facts) {
         bpf::map_update(linked.map(map)?, &key, &value).with_context(|| format!("fill map `{map}`"))?;
@@ -173,10 +187,32 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
         let btf_id = found.tracepoints.get(probe.tracepoint).copied();
         let log = path.is_last_resort() || request.verifier_log;
         let program = object::load(name, &insns, linked.license(), hook, btf_id, log)
-            .map_err(|error| Refusal::load(provider, probe, error, request.verifier_log))?;
+            .map_err(|error| Refusal::load(provider, probe.tracepoint, error, request.verifier_log))?;
         programs.push(Program { probe: *probe, hook, program });
     }
-    Ok(Enabled { maps: linked.maps, tables, ring, shape: compiled.shape, path, facts, programs, links: Vec::new() })
+    let sampler = match (provider.sampler, request.sampling) {
+        (Some(name), Some(sampling)) => {
+            let insns = linked.instructions(name, &compiled.code, &descriptors)?;
+            let log = path.is_last_resort() || request.verifier_log;
+            let program = object::load_sampler(name, &insns, linked.license(), log)
+                .map_err(|error| Refusal::load(provider, sampling.event.name, error, request.verifier_log))?;
+            Some((program, sampling))
+        }
+        _ => None,
+    };
+    Ok(Enabled {
+        maps: linked.maps,
+        tables,
+        ring,
+        shape: compiled.shape,
+        path,
+        facts,
+        programs,
+        links: Vec::new(),
+        sampler,
+        samplers: None,
+        samples_due: None,
+    })
 }
 
 fn compile(request: &Request, path: Path, found: &Found) -> Result<Compiled> {
@@ -236,16 +272,36 @@ impl Enabled {
                 .map_err(features::refused)?;
             self.links.push(link);
         }
-        target.add_existing_children(self.maps["TARGETS"].as_fd(), self.maps["GENERATION"].as_fd())
+        if let Some((program, sampling)) = &self.sampler {
+            self.samplers = Some(Samplers::attach(*sampling, program.as_fd())?);
+        }
+        target.add_existing_children(self.maps["TARGETS"].as_fd(), self.maps.get("GENERATION").map(AsFd::as_fd))
     }
 
     /// Detaches all programs and waits until none of them runs any more.
     pub fn stop(&mut self) {
         // Entries first: a return whose entry was seen is seen.
+        self.samplers_end();
         while let Some(link) = self.links.pop() {
             drop(link);
         }
         crate::sys::process::wait_for_grace_period();
+    }
+
+    fn samplers_end(&mut self) {
+        if let Some(samplers) = self.samplers.take() {
+            self.samples_due = samplers.due().map(|due| due.saturating_sub(samplers.tolerance()));
+        }
+    }
+
+    /// Samples that were due and that no program was given: throttled, or late. None: this event has no period.
+    pub fn samples_missed(&self, possible_cpus: u32) -> Option<u64> {
+        let due = match &self.samplers {
+            Some(samplers) => samplers.due()?.saturating_sub(samplers.tolerance()),
+            None => self.samples_due?,
+        };
+        let taken = sampling::taken(self.maps.get("SAMPLES")?.as_fd(), possible_cpus).ok()?;
+        Some(due.saturating_sub(taken))
     }
 
     /// Firings that programs missed since BPF ran on the CPU already. None: this kernel does not tell.

@@ -29,8 +29,13 @@ pub trait ClauseMaps {
 
 impl Linked {
     /// `globals`: constants by symbol; one that the object does not have is an error of ours.
-    /// `entries`: sizes that differ from what the object says.
-    pub fn new(object: &[u8], globals: &[(&str, Vec<u8>)], entries: &[(&str, u32)]) -> Result<Linked> {
+    /// `entries`: sizes that differ from what the object says. `on_demand`: maps whose memory is taken as they fill.
+    pub fn new(
+        object: &[u8],
+        globals: &[(&str, Vec<u8>)],
+        entries: &[(&str, u32)],
+        on_demand: &[&str],
+    ) -> Result<Linked> {
         let mut object = Object::parse(object).context("parse the built-in object")?;
         let globals = globals.iter().map(|(name, bytes)| (*name, (bytes.as_slice(), true))).collect();
         object.patch_map_data(globals).context("set the object's constants")?;
@@ -46,7 +51,7 @@ impl Linked {
                 key_bytes: map.key_size(),
                 value_bytes: map.value_size(),
                 max_entries,
-                flags: map.map_flags(),
+                flags: map.map_flags() | if on_demand.contains(&name.as_str()) { bpf::F_NO_PREALLOC } else { 0 },
                 inner: None,
             })
             .with_context(|| format!("create map `{name}`"))?;
@@ -113,4 +118,15 @@ pub fn load(
         Hook::Classic => (bpf::PROG_TYPE_TRACEPOINT, 0, 0),
     };
     bpf::prog_load(&ProgramSpec { name, program_type, attach_type, attach_btf_id, insns, license }, log)
+}
+
+/// Loads a program for samples of perf events.
+pub fn load_sampler(
+    name: &str,
+    insns: &[Insn],
+    license: &CString,
+    log: bool,
+) -> std::result::Result<OwnedFd, LoadError> {
+    let program_type = bpf::PROG_TYPE_PERF_EVENT;
+    bpf::prog_load(&ProgramSpec { name, program_type, attach_type: 0, attach_btf_id: 0, insns, license }, log)
 }

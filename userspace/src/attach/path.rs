@@ -38,9 +38,10 @@ impl Path {
     /// Costs 30 ns more a firing, and loses none.
     const NOT_PREEMPTED: Path = Path { hook: Hook::Classic, task_direct: true, task_pt_regs: true };
 
-    /// Those to be tried, in their order.
-    pub fn candidates(found: &Found) -> Vec<Path> {
-        let first = typed_programs_are_preempted(found).then_some(Path::NOT_PREEMPTED);
+    /// Those to be tried, in their order. Without tracepoints it does not matter how they are attached to.
+    pub fn candidates(found: &Found, tracepoints: bool) -> Vec<Path> {
+        let preempted = tracepoints && typed_programs_are_preempted(found);
+        let first = preempted.then_some(Path::NOT_PREEMPTED);
         first.into_iter().chain(Path::ALL).collect()
     }
 

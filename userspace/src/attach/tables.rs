@@ -29,6 +29,15 @@ pub struct Table {
     flags: u32,
 }
 
+/// What decides how much fits.
+pub fn machine(found: &Found) -> budget::Machine {
+    budget::Machine {
+        possible_cpus: process::possible_cpus(),
+        memory_bytes: process::memory_bytes(),
+        on_demand: found.offset("bpf_htab", "ma").is_some(),
+    }
+}
+
 impl Tables {
     pub fn new(
         key_bytes: usize,
@@ -37,11 +46,7 @@ impl Tables {
         request: &Request,
         found: &Found,
     ) -> Result<Tables> {
-        let machine = budget::Machine {
-            possible_cpus: process::possible_cpus(),
-            memory_bytes: process::memory_bytes(),
-            on_demand: found.offset("bpf_htab", "ma").is_some(),
-        };
+        let machine = machine(found);
         // A dense table has an entry for each CPU at most, whatever the field's domain.
         let copies = if request.intervals { 2 } else { 1 };
         let plan = budget::plan(key_bytes as u64, row_bytes as u64, dense, copies, request.limits, machine);

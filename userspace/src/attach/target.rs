@@ -127,8 +127,8 @@ impl Target {
 
     /// Adds the children that exist. Called when forks are already seen, so that none is born unnoticed; repeated until
     /// nothing is new.
-    /// What was decided of them before is forgotten: `generation` counts up.
-    pub fn add_existing_children(&self, targets: BorrowedFd, generation: BorrowedFd) -> Result<()> {
+    /// What was decided of them before is forgotten, where the programs keep it: `generation` counts up.
+    pub fn add_existing_children(&self, targets: BorrowedFd, generation: Option<BorrowedFd>) -> Result<()> {
         if !self.follow {
             return Ok(());
         }
@@ -149,8 +149,10 @@ impl Target {
             for pid in &new {
                 add(targets, u64::from(*pid))?;
             }
-            bpf::map_update(generation, &0u32.to_ne_bytes(), &process::monotonic_ns().to_ne_bytes())
-                .context("forget what was decided")?;
+            if let Some(generation) = generation {
+                bpf::map_update(generation, &0u32.to_ne_bytes(), &process::monotonic_ns().to_ne_bytes())
+                    .context("forget what was decided")?;
+            }
             known.extend(new);
         }
     }

@@ -31,6 +31,9 @@ pub enum Command {
     /// Count and time system calls
     #[command(after_help = SYSCALLS_EXAMPLES)]
     Syscalls(Box<Syscalls>),
+    /// Sample where processes run: functions and stacks, user and kernel
+    #[command(after_help = PROFILE_EXAMPLES)]
+    Profile(Box<Profile>),
     /// Show providers and the fields that --by, --where and --agg can name
     List {
         /// Only fields whose name matches this pattern, such as 'arg*'
@@ -50,6 +53,49 @@ const SYSCALLS_EXAMPLES: &str = "Examples:
 
 Fields, keys and functions: spoor list";
 
+const PROFILE_EXAMPLES: &str = "Examples:
+  spoor profile -p 4242 -d 5s                           the stacks that it runs in
+  spoor profile -p 4242 -d 5s --by module,func --top 20 the functions, without who called them
+  spoor profile -p 4242 -d 5s -o flame.svg              a flame graph; also .folded, .pb.gz for pprof, .json
+  spoor profile -d 5s --by comm,pid                     who runs on this machine
+  spoor profile -p 4242 --event page-faults --by stack  where its memory is touched first
+
+Fields and keys: spoor list";
+
+#[derive(Debug, Args)]
+pub struct Profile {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub time: TimeArgs,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub clause: ClauseArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Run COMMAND, sample it from its first instruction, and end when it ends
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Samples")]
+pub struct SamplingArgs {
+    /// Samples a second on each CPU [default: 99 of cpu-clock and the processor's counters, each one of all others]
+    #[arg(short = 'F', long = "frequency", value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub hz: Option<u32>,
+    /// What to sample: cpu-clock, page-faults, context-switches, cycles, instructions, cache-misses...
+    #[arg(long, value_name = "EVENT", default_value = "cpu-clock")]
+    pub event: String,
+    /// Name functions that were inlined, too, from DWARF
+    #[arg(long)]
+    pub inlines: bool,
+    /// Name source files and lines, from DWARF
+    #[arg(long)]
+    pub lines: bool,
+}
+
 #[derive(Debug, Args)]
 pub struct Syscalls {
     #[command(flatten)]
@@ -58,6 +104,8 @@ pub struct Syscalls {
     pub time: TimeArgs,
     #[command(flatten)]
     pub clause: ClauseArgs,
+    #[command(flatten)]
+    pub stream: StreamArgs,
     #[command(flatten)]
     pub output: OutputArgs,
     /// Measure durations, too: total, average, p50, p99 and maximum of each row
@@ -112,24 +160,29 @@ pub struct ClauseArgs {
     /// llquantize(x,factor,lmag,hmag,steps) p50(x) p99(x) percentile(x,99.9); may be given several times
     #[arg(long = "agg", value_name = "FN", allow_hyphen_values = true)]
     pub functions: Vec<String>,
-    /// Show every firing as a line instead of aggregating
-    #[arg(long, conflicts_with_all = ["by", "functions", "interval", "top", "sort", "asc", "desc", "max_keys"])]
-    pub events: bool,
     /// Room for this many keys; what finds the table full is counted under <other>
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = super::number::count)]
     pub max_keys: Option<u32>,
     /// Kernel memory for the tables, such as 16M [default: 64M, 16M on machines below 2G]
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = super::number::bytes)]
     pub map_memory: Option<u64>,
-    /// Size of the ring buffer of --events
-    #[arg(long, value_name = "BYTES", default_value = "16M", allow_hyphen_values = true, value_parser = super::number::ring_bytes)]
-    pub ring: u32,
     /// Print the clause as a dtrace one-liner and exit
     #[arg(long)]
     pub show_program: bool,
     /// If the kernel's verifier refuses a program, print all that it says
     #[arg(long)]
     pub verifier_log: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What to record")]
+pub struct StreamArgs {
+    /// Show every firing as a line instead of aggregating
+    #[arg(long, conflicts_with_all = ["by", "functions", "interval", "top", "sort", "asc", "desc", "max_keys"])]
+    pub events: bool,
+    /// Size of the ring buffer of --events
+    #[arg(long, value_name = "BYTES", default_value = "16M", allow_hyphen_values = true, value_parser = super::number::ring_bytes)]
+    pub ring: u32,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::attach::budget::{self, Limits};
 use crate::attach::features::{self, Refusal, Support};
+use crate::attach::sampling::{EVENTS, Sampling};
 use crate::attach::target::Target;
 use crate::attach::{self, Request, btf::Btf};
 use crate::program::tree::{Action, Clause};
@@ -93,6 +94,7 @@ fn cgroups() -> String {
 /// How a provider attaches here: the path that was taken.
 pub fn path_of(provider: &'static Provider) -> Result<String> {
     let clause = Clause { predicate: None, action: Action::Aggregate { keys: Vec::new(), columns: Vec::new() } };
+    let sampling = provider.sampler.map(|_| Sampling { event: EVENTS[0], hz: None });
     let enabled = attach::enable(&Request {
         provider,
         clause: &clause,
@@ -100,8 +102,13 @@ pub fn path_of(provider: &'static Provider) -> Result<String> {
         limits: Limits { map_memory: None, max_keys: Some(1) },
         intervals: false,
         ring_bytes: 4096,
+        sampling,
         verifier_log: false,
     })?;
     let task = if enabled.path.task_direct { "task read directly" } else { "task copied" };
+    if provider.sampler.is_some() {
+        let events: Vec<&str> = EVENTS.iter().filter(|event| event.works().is_ok()).map(|event| event.name).collect();
+        return Ok(format!("perf events, {task}: {}", events.join(", ")));
+    }
     Ok(format!("{}, {task}", enabled.path.name()))
 }

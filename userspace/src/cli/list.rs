@@ -56,6 +56,7 @@ fn push_fields(out: &mut String, fields: &[&Field]) {
             Kind::Number(Type::Unsigned) => "u64",
             Kind::Enumeration(_) => "name",
             Kind::Text => "string",
+            Kind::Stack(_) => "stack",
         };
         let unit = match field.unit {
             Unit::None => "",

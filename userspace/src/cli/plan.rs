@@ -1,24 +1,27 @@
 //! What the typed words mean: a provider, a clause, a target, and what to do with the result.
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::UsageError;
-use super::args::{FormatArg, OutputArgs, SortArg, Syscalls, TargetArgs};
+use super::args::{ClauseArgs, FormatArg, OutputArgs, Profile, SortArg, Syscalls, TargetArgs, TimeArgs};
 use crate::attach::budget::Limits;
+use crate::attach::sampling::{EVENTS, Event, Sampling};
 use crate::attach::target::{Target, cgroup_folder};
 use crate::merge::order::{Direction, Order, SortBy};
 use crate::program::check;
 use crate::program::error::printable;
-use crate::program::field::{COMMON, Field, Unit};
+use crate::program::field::{COMMON, Field, Half, Kind, Unit};
 use crate::program::glob::Glob;
-use crate::program::scope::Scope;
+use crate::program::scope::{Scope, nearest};
 use crate::program::tree::{Action, BinaryOp, Clause, Column, Expr, Function, Key, Node, Type};
 use crate::providers::{self, Provider};
 use crate::render::Format;
 use crate::render::report::{KeyColumn, Layout, ValueColumn};
+use crate::symbolize::stacks::Options;
 
 /// Everything that a session needs to know.
 pub struct Plan {
@@ -38,6 +41,10 @@ pub struct Plan {
     pub ring_bytes: u32,
     pub duration: Option<Duration>,
     pub interval: Option<Duration>,
+    /// For a provider that samples.
+    pub sampling: Option<Sampling>,
+    /// How much is to be found out about a frame.
+    pub naming: Options,
     pub order: Order,
     pub format: Format,
     pub output: Option<PathBuf>,
@@ -47,53 +54,141 @@ pub struct Plan {
     pub verifier_log: bool,
 }
 
+/// What commands have in common, as typed.
+struct Typed {
+    command_name: &'static str,
+    provider: &'static Provider,
+    target: TargetArgs,
+    time: TimeArgs,
+    clause: ClauseArgs,
+    output: OutputArgs,
+    events: bool,
+    ring_bytes: u32,
+    latency: bool,
+    run: Vec<OsString>,
+    sampling: Option<Sampling>,
+    naming: Options,
+}
+
 /// Errors: [`UsageError`], which exits with 2.
 pub fn syscalls(args: Syscalls) -> Result<Plan> {
-    let provider = &providers::syscall::PROVIDER;
     if args.latency && !args.clause.functions.is_empty() {
         let advice = "--agg 'p99(elapsed)' and --agg 'max(elapsed)', or -L without --agg";
         return Err(UsageError::new("-L adds columns to the default table, and --agg replaces it", advice).into());
     }
+    plan(Typed {
+        command_name: "syscalls",
+        provider: &providers::syscall::PROVIDER,
+        target: args.target,
+        time: args.time,
+        clause: args.clause,
+        output: args.output,
+        events: args.stream.events,
+        ring_bytes: args.stream.ring,
+        latency: args.latency,
+        run: args.command,
+        sampling: None,
+        naming: Options::default(),
+    })
+}
+
+/// Errors: [`UsageError`], which exits with 2.
+pub fn profile(args: Profile) -> Result<Plan> {
+    let name = &args.sampling.event;
+    let Some(event) = Event::named(name) else {
+        let known: Vec<&str> = EVENTS.iter().map(|event| event.name).collect();
+        let advice = nearest(name, known.iter()).unwrap_or_else(|| format!("one of {}", known.join(", ")));
+        return Err(UsageError::new(&format!("--event `{}`: no such event", printable(name)), &advice).into());
+    };
+    plan(Typed {
+        command_name: "profile",
+        provider: &providers::profile::PROVIDER,
+        target: args.target,
+        time: args.time,
+        clause: args.clause,
+        output: args.output,
+        events: false,
+        ring_bytes: 0,
+        latency: false,
+        run: args.command,
+        sampling: Some(Sampling { event, hz: args.sampling.hz.map(u64::from) }),
+        naming: Options { inlines: args.sampling.inlines, lines: args.sampling.lines },
+    })
+}
+
+/// Stacks take a page each: people are shown those that matter.
+const STACKS_SHOWN: usize = 10;
+
+fn plan(typed: Typed) -> Result<Plan> {
+    let Typed { provider, clause, .. } = &typed;
     let scope = Scope::new(provider.fields.iter());
-    let predicate = predicate(&args.target, args.clause.predicate.as_deref(), &scope)?;
-    let (action, keys, values) = if args.clause.events {
+    let predicate = predicate(&typed.target, clause.predicate.as_deref(), &scope)?;
+    let (action, keys, values) = if typed.events {
         (Action::Stream, Vec::new(), Vec::new())
     } else {
-        aggregation(provider, &scope, args.clause.by.as_deref(), &args.clause.functions, args.latency)?
+        aggregation(provider, &scope, clause.by.as_deref(), &clause.functions, typed.latency)?
     };
-    let layout = if args.clause.functions.is_empty() { Layout::Table } else { Layout::Dtrace };
-    let format = format(&args.output);
-    if args.clause.events && format == Format::Csv {
-        return Err(UsageError::new("--events has no CSV form", "--format json for one object a line, or text").into());
-    }
-    if args.command.is_empty() && args.target.follow && args.target.pids.is_empty() && args.target.tids.is_empty() {
+    let layout = if clause.functions.is_empty() { Layout::Table } else { Layout::Dtrace };
+    let format = format(&typed.output);
+    let is_stack = |name: &str| {
+        scope.field(name).is_some_and(|field| matches!(field.kind, Kind::Stack(Half::Kernel | Half::User)))
+    };
+    let has_stacks = keys.iter().any(|key| is_stack(&key.name));
+    check_format(&typed, format, has_stacks)?;
+    let run = &typed.run;
+    if run.is_empty() && typed.target.follow && typed.target.pids.is_empty() && typed.target.tids.is_empty() {
         return Err(UsageError::new("--follow has nobody to follow", "-p PID, -t TID or -- COMMAND").into());
     }
-    if !(args.command.is_empty() || args.target.pids.is_empty() && args.target.tids.is_empty()) {
+    if !(run.is_empty() || typed.target.pids.is_empty() && typed.target.tids.is_empty()) {
         return Err(UsageError::new("-- COMMAND is a target of its own", "leave out -p and -t, or the command").into());
     }
+    let mut order = order(&typed.output, layout);
+    if has_stacks && format == Format::Text && typed.output.top.is_none() {
+        order.top = Some(STACKS_SHOWN);
+    }
     Ok(Plan {
-        command_name: "syscalls",
+        command_name: typed.command_name,
         provider,
         clause: Clause { predicate, action },
         scope,
         keys,
         values,
         layout,
-        target: target(&args.target)?,
-        run: args.command,
-        limits: Limits { map_memory: args.clause.map_memory, max_keys: args.clause.max_keys },
-        ring_bytes: args.clause.ring,
-        duration: args.time.duration,
-        interval: args.time.interval,
-        order: order(&args.output, layout),
+        target: target(&typed.target)?,
+        run: typed.run,
+        limits: Limits { map_memory: typed.clause.map_memory, max_keys: typed.clause.max_keys },
+        ring_bytes: typed.ring_bytes,
+        duration: typed.time.duration,
+        interval: typed.time.interval,
+        sampling: typed.sampling,
+        naming: typed.naming,
+        order,
         format,
-        output: args.output.output,
-        strict: args.output.strict,
-        quiet: args.output.quiet,
-        show_program: args.clause.show_program,
-        verifier_log: args.clause.verifier_log,
+        output: typed.output.output,
+        strict: typed.output.strict,
+        quiet: typed.output.quiet,
+        show_program: typed.clause.show_program,
+        verifier_log: typed.clause.verifier_log,
     })
+}
+
+/// Refuses what a format cannot hold before anything is traced.
+fn check_format(typed: &Typed, format: Format, has_stacks: bool) -> Result<()> {
+    let name = format!("--format {format:?}").to_lowercase();
+    let refuse = |what: &str, advice: &str| Err(UsageError::new(&format!("{name} {what}"), advice).into());
+    if typed.events && !matches!(format, Format::Text | Format::Json) {
+        return refuse("has no place for --events", "--format json for one object a line, or text");
+    }
+    if format.needs_stacks() && !has_stacks {
+        return refuse("needs stacks as keys", "spoor profile, with --by stack, ustack or kstack");
+    }
+    if format.is_one_document() && typed.time.interval.is_some() {
+        return refuse("holds one report, and -i makes several", "leave out -i, or --format folded or json");
+    }
+    if format.is_binary() && typed.output.output.is_none() && std::io::stdout().is_terminal() {
+        return refuse("is not for a terminal", "-o profile.pb.gz");
+    }
+    Ok(())
 }
 
 fn target(args: &TargetArgs) -> Result<Target> {
@@ -138,8 +233,8 @@ fn aggregation(
     latency: bool,
 ) -> Result<(Action, Vec<KeyColumn>, Vec<ValueColumn>)> {
     let default_key = if functions.is_empty() { Some(provider.default_key) } else { None };
-    let keys = match by.or(default_key) {
-        Some(text) => check::keys(text, scope).map_err(|error| UsageError::in_expression(&error, "--by"))?,
+    let keys = match by.or(default_key).map(both_halves) {
+        Some(text) => check::keys(&text, scope).map_err(|error| UsageError::in_expression(&error, "--by"))?,
         None => Vec::new(),
     };
     let mut columns = Vec::new();
@@ -166,6 +261,12 @@ fn aggregation(
     Ok((Action::Aggregate { keys, columns }, key_columns, values))
 }
 
+/// `stack` is both of its halves.
+fn both_halves(by: &str) -> String {
+    let names = by.split(',').map(|name| if name.trim() == "stack" { "kstack,ustack" } else { name });
+    names.collect::<Vec<_>>().join(",")
+}
+
 fn key_column(key: &Key, scope: &Scope) -> KeyColumn {
     let field = scope.field(key.name());
     KeyColumn {
@@ -179,6 +280,7 @@ fn key_column(key: &Key, scope: &Scope) -> KeyColumn {
 fn dtrace_bytes(field: Option<&Field>) -> u8 {
     match field.map(|field| field.name) {
         Some("pid" | "tid" | "ppid" | "cpu" | "uid" | "gid") => 4,
+        Some("func" | "module") => 0,
         _ => 8,
     }
 }

@@ -17,6 +17,8 @@ pub struct Context {
     /// Firings are shown one by one.
     pub events: bool,
     pub in_flight: Vec<String>,
+    /// Samples that were due on the CPUs and not given to a program.
+    pub samples_missed: u64,
     pub out_of_order: u64,
     /// Texts of records that are not shown, or not in full.
     pub texts: TextFaults,
@@ -25,7 +27,7 @@ pub struct Context {
 type Sentence = (LossKind, &'static str, bool, &'static str, &'static str);
 
 /// Kind, name in JSON, whether something is lost, what happened, what to do. `{keys}` and `{ring}` are filled in.
-const SENTENCES: [Sentence; 12] = [
+const SENTENCES: [Sentence; 15] = [
     (
         LossKind::TableFull,
         "table_full",
@@ -92,6 +94,21 @@ const SENTENCES: [Sentence; 12] = [
         "a narrower target, or --cgroup instead of --follow",
     ),
     (LossKind::PathFull, "path_full", false, "paths of exec that found no room", ""),
+    (
+        LossKind::StackFull,
+        "stack_full",
+        true,
+        "firings counted without their stack: there was no room for another one",
+        "a larger --map-memory, or a narrower target",
+    ),
+    (
+        LossKind::StackCollided,
+        "stack_collided",
+        true,
+        "firings counted without their stack: four stacks have the same hash",
+        "",
+    ),
+    (LossKind::StackFailed, "stack_failed", true, "firings counted without their stack: it could not be taken", ""),
 ];
 
 /// Lines for everything that is not zero.
@@ -117,6 +134,18 @@ pub fn ledger(counters: &Counters, context: &Context) -> Loss {
             lost: true,
             what: agree(context.recursion_misses, "firings missed: another BPF program ran on the CPU"),
             advice: context.recursion_misses.is_none().then(|| "a kernel from 5.12 on counts them".to_owned()),
+        });
+    }
+    if context.samples_missed > 0 {
+        kinds.push(LossLine {
+            name: "samples_missed",
+            count: Some(context.samples_missed),
+            lost: true,
+            what: agree(
+                Some(context.samples_missed),
+                "samples not taken on any CPU: the kernel throttled them, or the timer came late",
+            ),
+            advice: Some("a lower -F, or kernel.perf_cpu_time_max_percent".to_owned()),
         });
     }
     if context.texts.cut > 0 {

@@ -25,6 +25,8 @@ pub struct Merge {
     rows: Rows,
     /// Words of each key that are text, whose bytes behind the NUL mean nothing.
     texts: Vec<usize>,
+    /// A key may come more than once.
+    repeated: bool,
     by_key: HashMap<Vec<u64>, usize>,
     scratch: Vec<u64>,
 }
@@ -34,7 +36,13 @@ impl Merge {
     pub fn new(layout: &Layout, key_words: usize, texts: Vec<usize>) -> Merge {
         let laws = layout.cells.iter().flat_map(|(cell, _)| vec![law(cell); cell.words()]).collect();
         let rows = Rows { key_words, row_words: layout.words, ..Rows::default() };
-        Merge { laws, rows, texts, by_key: HashMap::new(), scratch: vec![0; layout.words] }
+        let repeated = !texts.is_empty();
+        Merge { laws, rows, texts, repeated, by_key: HashMap::new(), scratch: vec![0; layout.words] }
+    }
+
+    /// For rows that are merged already and whose keys have become equal.
+    pub fn regrouping(layout: &Layout, key_words: usize) -> Merge {
+        Merge { repeated: true, ..Merge::new(layout, key_words, Vec::new()) }
     }
 
     /// Adds a row: one copy for each CPU, one after the other. A row without a firing is none.
@@ -46,7 +54,7 @@ impl Merge {
         if self.scratch[0] == 0 {
             return;
         }
-        if self.texts.is_empty() {
+        if !self.repeated {
             self.rows.keys.extend_from_slice(key);
             self.rows.values.extend_from_slice(&self.scratch);
             return;

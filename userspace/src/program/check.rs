@@ -131,6 +131,10 @@ impl<'a> Checker<'a> {
                 let error = self.error(span, format!("`{name}` is text: only `==` and `!=` take it"));
                 Err(error.hint(format!("`{name} == \"...\"`, with `*` for any characters")))
             }
+            Kind::Stack(_) => {
+                let error = self.error(span, format!("`{name}` is a stack: it can only be a key"));
+                Err(error.hint(format!("--by {name}")))
+            }
             Kind::Enumeration(names) => {
                 let error = self.error(span, format!("`{name}` is a name, not a number: only `==` and `!=` take it"));
                 Err(error.maybe_hint(names.all().first().map(|(known, _)| format!("`{name} == {known}`"))))

@@ -57,6 +57,19 @@ pub enum Kind {
     /// A number that people know by name; compared with names, not with numbers.
     Enumeration(&'static dyn Names),
     Text,
+    /// A stack's id: only a key.
+    Stack(Half),
+}
+
+/// Whose frames a stack has, or what of its leaf is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Half {
+    Kernel,
+    User,
+    /// The function of the only frame.
+    Function,
+    /// The module of the only frame.
+    Module,
 }
 
 /// One typed fact: a row of a provider's table.
@@ -77,7 +90,7 @@ impl Field {
     pub fn ty(&self) -> Type {
         match self.kind {
             Kind::Number(ty) => ty,
-            Kind::Enumeration(_) | Kind::Text => Type::Unsigned,
+            Kind::Enumeration(_) | Kind::Text | Kind::Stack(_) => Type::Unsigned,
         }
     }
 }

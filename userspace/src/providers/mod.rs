@@ -1,4 +1,5 @@
 //! The table of providers: what each can tell, and what it needs from the kernel. No provider is named anywhere else.
+pub mod profile;
 pub mod syscall;
 
 use crate::attach::btf::Found;
@@ -40,6 +41,8 @@ pub struct Provider {
     pub default_key: &'static str,
     /// Programs to attach for these facts; `listed`: the targets are on a list that births and ends change.
     pub probes: fn(facts: u32, listed: bool) -> Vec<Probe>,
+    /// The program that perf events give their samples to.
+    pub sampler: Option<&'static str>,
     /// Struct members that its globals are made of.
     pub members: &'static [(&'static str, &'static str)],
     /// Constants of its object.
@@ -113,7 +116,7 @@ pub struct Kernel {
     pub task_pt_regs: bool,
 }
 
-pub static PROVIDERS: [&Provider; 1] = [&syscall::PROVIDER];
+pub static PROVIDERS: [&Provider; 2] = [&syscall::PROVIDER, &profile::PROVIDER];
 
 impl Provider {
     pub fn scope(&self) -> Vec<&'static Field> {

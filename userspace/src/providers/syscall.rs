@@ -85,6 +85,7 @@ pub static PROVIDER: Provider = Provider {
     default_columns,
     default_key: "syscall",
     probes,
+    sampler: None,
     members: &[
         ("task_struct", "thread_info.status"),
         ("task_struct", "thread_info.flags"),

@@ -85,7 +85,10 @@ fn name(why: Unknown) -> &'static str {
         Unknown::Stripped => "stripped",
         Unknown::NoFile => "no_file",
         Unknown::NoMapping => "no_mapping",
+        Unknown::NotCode => "not_code",
+        Unknown::NoPerfMap => "no_perf_map",
         Unknown::ProcessGone => "process_gone",
+        Unknown::Denied => "denied",
         Unknown::KernelHidden => "kernel_hidden",
     }
 }

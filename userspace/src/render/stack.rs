@@ -147,6 +147,9 @@ pub fn reason(why: Unknown) -> &'static str {
         Unknown::Stripped => "no symbols for these places (stripped)",
         Unknown::NoFile => "the file is gone or cannot be read",
         Unknown::NoMapping => "nothing was mapped at these addresses",
+        Unknown::NotCode => "no code is at these addresses: the walk up the stack went astray",
+        Unknown::NoPerfMap => "code that the process made, and no /tmp/perf-PID.map names",
+        Unknown::Denied => "the process's memory map may not be read (CAP_SYS_PTRACE)",
         Unknown::ProcessGone => "the process ended before its memory map was read",
         Unknown::KernelHidden => "kernel names are hidden (kptr_restrict, or no CAP_SYSLOG)",
     }

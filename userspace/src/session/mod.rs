@@ -1,5 +1,6 @@
 //! One run: enable -> go -> work -> stop. Knows the stages, no provider by name, and formats nothing itself.
 mod signals;
+mod stacks;
 mod tables;
 mod target;
 
@@ -11,6 +12,7 @@ use anyhow::{Context, Result};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::attach::listed::is_anybody_left;
+use crate::attach::sampling::Sampling;
 use crate::attach::{self, Enabled, Request};
 use crate::cli::plan::Plan;
 use crate::error::Advice;
@@ -19,6 +21,7 @@ use crate::merge::order::arrange;
 use crate::merge::plural::counted;
 use crate::merge::value::Aggregation;
 use crate::program::codegen::Shape;
+use crate::program::layout::Layout;
 use crate::program::show::{self, Place};
 use crate::program::tree::Action;
 use crate::providers::TextFaults;
@@ -30,10 +33,13 @@ use crate::stream::Stream;
 use crate::sys::command::{Inherited, Stopped};
 use crate::sys::process;
 use signals::Signals;
+use stacks::Namer;
 
 /// How often the ring is looked into. At 500,000 records a second 5 ms are 2,500 records.
 const RING_TICK: Duration = Duration::from_millis(5);
 const LISTED_TICK: Duration = Duration::from_millis(100);
+/// A process that lives shorter than this may leave nothing to name its frames.
+const SEEN_TICK: Duration = Duration::from_millis(50);
 const LIVE_TICK: Duration = Duration::from_secs(1);
 
 /// What came of it, for the exit status.
@@ -80,6 +86,10 @@ struct Session {
     lost: bool,
     line: Vec<u8>,
     texts: TextFaults,
+    /// At the end of the last interval.
+    samples_missed: u64,
+    /// Where keys are stacks.
+    namer: Option<Namer>,
     live: Live,
 }
 
@@ -105,8 +115,17 @@ impl Session {
             limits: plan.limits,
             intervals: plan.interval.is_some(),
             ring_bytes: plan.ring_bytes,
+            sampling: plan.sampling,
             verifier_log: plan.verifier_log,
         })?;
+        let mut namer = match &plan.clause.action {
+            Action::Aggregate { keys, .. } => Namer::new(keys, &plan.scope, plan.naming),
+            Action::Stream => None,
+        };
+        // Whom we know to be sampled is opened while nothing is lost by it.
+        if let Some(namer) = &mut namer {
+            plan.target.pids.iter().for_each(|pid| namer.remember(*pid));
+        }
         let ends = target::ends(&plan)?;
         let live = Live {
             on: !plan.quiet
@@ -131,6 +150,8 @@ impl Session {
             lost: false,
             line: Vec::new(),
             texts: TextFaults::default(),
+            samples_missed: 0,
+            namer,
             live,
         };
         if signals.came_already().await {
@@ -184,6 +205,7 @@ impl Session {
         let mut reports = every(self.plan.interval.unwrap_or(Duration::from_secs(1 << 20)));
         let mut ring = every(RING_TICK);
         let mut live = every(LIVE_TICK);
+        let mut seen = every(SEEN_TICK);
         // Threads and followed children have no descriptors that tell their end.
         let listed = self.plan.target.listed().is_some();
         let mut look = every(LISTED_TICK);
@@ -200,6 +222,7 @@ impl Session {
                     }
                     Ok(())
                 }
+                _ = seen.tick(), if self.namer.is_some() => self.remember(),
                 _ = live.tick(), if self.live.on => self.show_live(start.elapsed()),
             };
             if let Err(error) = done {
@@ -208,7 +231,14 @@ impl Session {
         }
     }
 
+    /// Opens what names the frames of those that were sampled for the first time.
+    fn remember(&mut self) -> Result<()> {
+        let Some(namer) = &mut self.namer else { return Ok(()) };
+        namer.remember_new(self.enabled.maps["SEEN"].as_fd())
+    }
+
     fn stop(mut self, end: End) -> Result<Outcome> {
+        self.remember()?;
         self.enabled.stop();
         self.clear_live();
         let finished = match end {
@@ -230,12 +260,20 @@ impl Session {
             && let Some(tables) = &mut self.enabled.tables
         {
             let intervals = self.plan.interval.is_some();
-            let (rows, other) = tables::read(tables, keys, columns, self.possible_cpus, intervals)?;
+            let (mut rows, other) = tables::read(tables, keys, columns, self.possible_cpus, intervals)?;
             self.live.firings = rows.firings();
+            if let Some(namer) = &mut self.namer {
+                let stacks = self.enabled.maps[attach::STACKS].as_fd();
+                report.notes.extend(namer.broken(stacks, &rows)?);
+                rows = namer.regroup(stacks, &Layout::of(columns), rows)?;
+            }
             report.aggregation = tables::aggregation(&self.plan.scope, keys, columns, &rows, &other);
             let arranged = arrange(&mut report.aggregation, self.plan.order);
             report.rows_left_out = arranged.left_out;
             report.totals = arranged.totals;
+            if let Some(namer) = &mut self.namer {
+                namer.name(self.enabled.maps[attach::STACKS].as_fd(), &mut report.aggregation, &mut report.keys)?;
+            }
         }
         if self.plan.format.is_data_only() {
             stderr::say(self.beside(&report));
@@ -250,6 +288,7 @@ impl Session {
         let misses = self.enabled.recursion_misses();
         let (counted, missed) = std::mem::replace(&mut self.counted, (counters, misses));
         let now = process::monotonic_ns();
+        let samples_missed = self.enabled.samples_missed(self.possible_cpus).unwrap_or(0);
         let context = LossContext {
             max_keys: self.enabled.tables.as_ref().map_or(0, |tables| tables.plan.hash.entries),
             ring_bytes: self.plan.ring_bytes,
@@ -257,15 +296,17 @@ impl Session {
             events: self.stream.is_some(),
             in_flight: self.in_flight(now)?,
             texts: self.texts,
+            samples_missed: samples_missed - self.samples_missed.min(samples_missed),
             out_of_order: self.stream.as_ref().map_or(0, |stream| stream.out_of_order),
         };
+        self.samples_missed = self.samples_missed.max(samples_missed);
         let loss: Loss = loss::ledger(&counters.since(&counted), &context);
         let report = Report {
             command: self.plan.command_name.to_owned(),
             target: target::json(&self.plan.target),
             started_unix_ns: self.started_unix_ns,
             elapsed_ns: now - self.since_ns,
-            sample_period_ns: None,
+            sample_period_ns: self.plan.sampling.and_then(Sampling::period_ns),
             keys: self.plan.keys.clone(),
             values: self.plan.values.clone(),
             aggregation: Aggregation::default(),

@@ -1,6 +1,7 @@
 //! Copies maps out of the kernel: descriptors in, rows out, in chunks. The loss ledger is read before the data.
 //! Must not sort, name or explain values; that is `merge`, `symbolize` and `render`.
 pub mod loss;
+pub mod stacks;
 
 use std::os::fd::BorrowedFd;
 

@@ -29,6 +29,7 @@ pub const F_NO_PREALLOC: u32 = 1;
 pub const F_RDONLY_PROG: u32 = 1 << 7;
 
 pub const PROG_TYPE_TRACEPOINT: u32 = 5;
+pub const PROG_TYPE_PERF_EVENT: u32 = 7;
 pub const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 pub const PROG_TYPE_TRACING: u32 = 26;
 pub const ATTACH_TRACE_RAW_TP: u32 = 23;

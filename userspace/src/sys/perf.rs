@@ -2,7 +2,12 @@
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+pub const TYPE_HARDWARE: u32 = 0;
+pub const TYPE_SOFTWARE: u32 = 1;
 const PERF_TYPE_TRACEPOINT: u32 = 2;
+const PERF_FORMAT_TOTAL_TIME_ENABLED: u64 = 1;
+/// Bit of the attribute's flags: `sample_period` is a frequency.
+const FREQ: u64 = 1 << 10;
 const PERF_FLAG_FD_CLOEXEC: u64 = 8;
 const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
 const PERF_EVENT_IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
@@ -40,6 +45,58 @@ pub fn attach_tracepoint(id: u64, program: BorrowedFd) -> Result<OwnedFd> {
     ioctl(&event, PERF_EVENT_IOC_SET_BPF, program.as_raw_fd())?;
     ioctl(&event, PERF_EVENT_IOC_ENABLE, 0)?;
     Ok(event)
+}
+
+/// How often an event samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rate {
+    /// Every so many of what it counts: ns for a clock.
+    Every(u64),
+    /// So many a second; the kernel adapts the period.
+    Hz(u64),
+}
+
+/// Whether this machine has the event.
+///
+/// Errors: ENOENT or EOPNOTSUPP where it has not; EACCES or EPERM without CAP_PERFMON.
+pub fn try_event(kind: u32, config: u64) -> Result<()> {
+    open(&attr(kind, config, Rate::Every(1 << 40)), 0, -1).map(drop)
+}
+
+/// Runs `program` at every sample of the event on this CPU, until the descriptor is closed.
+///
+/// Errors: as of [`try_event`]; ENODEV for a CPU that is offline. Kernel: 4.9.
+pub fn attach_sampler(kind: u32, config: u64, rate: Rate, cpu: u32, program: BorrowedFd) -> Result<OwnedFd> {
+    let event = open(&attr(kind, config, rate), -1, cpu as i32)?;
+    ioctl(&event, PERF_EVENT_IOC_SET_BPF, program.as_raw_fd())?;
+    ioctl(&event, PERF_EVENT_IOC_ENABLE, 0)?;
+    Ok(event)
+}
+
+fn attr(kind: u32, config: u64, rate: Rate) -> Attr {
+    const DISABLED: u64 = 1;
+    let (sample_period, freq) = match rate {
+        Rate::Every(period) => (period, 0),
+        Rate::Hz(hz) => (hz, FREQ),
+    };
+    Attr {
+        kind,
+        size: size_of::<Attr>() as u32,
+        config,
+        sample_period,
+        read_format: PERF_FORMAT_TOTAL_TIME_ENABLED,
+        flags: DISABLED | freq,
+        ..Attr::default()
+    }
+}
+
+/// How long a sampler has been enabled, ns.
+pub fn enabled_ns(event: BorrowedFd) -> Result<u64> {
+    let mut words = [0u64; 2];
+    let room = size_of_val(&words);
+    // SAFETY: room for as much as is asked for: the count and the time.
+    let read = unsafe { libc::read(event.as_raw_fd(), words.as_mut_ptr().cast(), room) };
+    if read < 0 { Err(Error::last_os_error()) } else { Ok(words[1]) }
 }
 
 fn open(attr: &Attr, pid: i32, cpu: i32) -> Result<OwnedFd> {

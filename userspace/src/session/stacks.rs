@@ -1,0 +1,228 @@
+//! Stacks by their ids into stacks with names: what the kernel side kept, read and symbolized.
+use std::collections::{HashMap, HashSet};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use probes_common::stack::{FRAMES_MAX, LOST_STACK, NO_STACK};
+
+use crate::merge::rows::{Merge, Rows};
+use crate::merge::value::{Aggregation, KeyValue};
+use crate::program::field::{Half, Kind};
+use crate::program::layout::Layout;
+use crate::program::scope::Scope;
+use crate::program::tree::Key;
+use crate::render::report::KeyColumn;
+use crate::snapshot::stacks::{self, RawStack};
+use crate::symbolize::frame::{Frame, Place, Stack};
+use crate::symbolize::stacks::{Options, Symbolizer};
+
+/// A key that is a stack's id.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    /// Which key, and where its word is.
+    key: usize,
+    word: usize,
+    half: Half,
+}
+
+pub struct Namer {
+    parts: Vec<Part>,
+    key_words: usize,
+    symbolizer: Symbolizer,
+    /// Processes that are remembered.
+    known: HashSet<u32>,
+    /// What the ids of functions and modules stand for.
+    leaves: HashMap<u64, String>,
+}
+
+/// Where the kernel half and the user half of one stack are both keys, next to each other, they are one.
+const BOTH: &str = "stack";
+
+impl Namer {
+    /// None: no key is a stack.
+    pub fn new(keys: &[Key], scope: &Scope, options: Options) -> Option<Namer> {
+        let (mut parts, mut word) = (Vec::new(), 0);
+        for (at, key) in keys.iter().enumerate() {
+            if let Some(Kind::Stack(half)) = scope.field(key.name()).map(|field| field.kind) {
+                parts.push(Part { key: at, word, half });
+            }
+            word += key.words();
+        }
+        (!parts.is_empty()).then(|| Namer {
+            parts,
+            key_words: word,
+            symbolizer: Symbolizer::new(options),
+            known: HashSet::new(),
+            leaves: HashMap::new(),
+        })
+    }
+
+    /// Opens what names the frames of a process, while it lives.
+    pub fn remember(&mut self, tgid: u32) {
+        if self.known.insert(tgid) {
+            self.symbolizer.remember(tgid);
+        }
+    }
+
+    /// The same of all that were not seen before.
+    pub fn remember_new(&mut self, seen: BorrowedFd) -> Result<()> {
+        stacks::processes(seen)?.into_iter().for_each(|tgid| self.remember(tgid));
+        Ok(())
+    }
+
+    /// How much of what the rows count has user stacks that the walk lost.
+    pub fn broken(&self, map: BorrowedFd, rows: &Rows) -> Result<Option<String>> {
+        let Some(user) = self.parts.iter().find(|part| part.half == Half::User) else { return Ok(None) };
+        let mut ids: Vec<u64> = rows.iter().map(|(key, _)| key[user.word]).filter(|id| !is_none(*id)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let raw = stacks::read(map, &ids).context("read the stacks")?;
+        let (mut all, mut broken) = (0, 0);
+        for (key, row) in rows.iter() {
+            if let Some(stack) = raw.get(&key[user.word]) {
+                all += row[0];
+                broken += if stack.is_broken() { row[0] } else { 0 };
+            }
+        }
+        let share = broken as f64 * 100.0 / all as f64;
+        Ok((broken > 0)
+            .then(|| format!("{share:.1} % of the user stacks end early: their code keeps no frame pointers")))
+    }
+
+    /// Rows whose functions or modules have the same name become one.
+    pub fn regroup(&mut self, map: BorrowedFd, layout: &Layout, rows: Rows) -> Result<Rows> {
+        let leaves: Vec<Part> =
+            self.parts.iter().copied().filter(|part| matches!(part.half, Half::Function | Half::Module)).collect();
+        if leaves.is_empty() {
+            return Ok(rows);
+        }
+        let mut ids: Vec<u64> = rows.iter().flat_map(|(key, _)| leaves.iter().map(|part| key[part.word])).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let frames = self.frames(map, &ids)?;
+        // The first id with a name stands for all of them.
+        let mut first: HashMap<(bool, String), u64> = HashMap::new();
+        let mut merge = Merge::regrouping(layout, self.key_words);
+        let mut key = vec![0; self.key_words];
+        for (old, row) in rows.iter() {
+            key.copy_from_slice(old);
+            for part in &leaves {
+                let of_module = part.half == Half::Module;
+                let name = leaf_name(frames.get(&old[part.word]).and_then(|frames| frames.first()), of_module);
+                // The id of a function may stand for a module, too: names of modules have ids of their own.
+                let id = *first.entry((of_module, name.clone())).or_insert(old[part.word] ^ u64::from(of_module) << 63);
+                self.leaves.insert(id, name);
+                key[part.word] = id;
+            }
+            merge.add(&key, row);
+        }
+        Ok(merge.finish())
+    }
+
+    /// Puts names in the place of ids.
+    pub fn name(&mut self, map: BorrowedFd, aggregation: &mut Aggregation, columns: &mut Vec<KeyColumn>) -> Result<()> {
+        let halves: Vec<Part> =
+            self.parts.iter().copied().filter(|part| matches!(part.half, Half::Kernel | Half::User)).collect();
+        let mut ids: Vec<u64> = aggregation
+            .rows
+            .iter()
+            .flat_map(|row| halves.iter().filter_map(|part| id_of(&row.keys[part.key])))
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let raw = stacks::read(map, &ids).context("read the stacks")?;
+        let frames = self.frames_of(&raw);
+        let joined = joined(&halves);
+        let mut shared: HashMap<(u64, u64), Arc<Stack>> = HashMap::new();
+        let mut stack = |kernel: u64, user: u64| {
+            let key = (kernel, user);
+            Arc::clone(shared.entry(key).or_insert_with(|| Arc::new(whole(kernel, user, &frames, &raw))))
+        };
+        for row in &mut aggregation.rows {
+            for part in &self.parts {
+                let Some(id) = id_of(&row.keys[part.key]) else { continue };
+                row.keys[part.key] = match part.half {
+                    Half::Function | Half::Module => {
+                        KeyValue::Text(self.leaves.get(&id).cloned().unwrap_or_default().into_bytes())
+                    }
+                    Half::Kernel => {
+                        let user = joined.and_then(|other| id_of(&row.keys[other]));
+                        KeyValue::Stack(stack(id, user.unwrap_or(NO_STACK)))
+                    }
+                    Half::User => KeyValue::Stack(stack(NO_STACK, id)),
+                };
+            }
+            if let Some(user) = joined {
+                row.keys.remove(user);
+            }
+        }
+        if let Some(user) = joined {
+            columns.remove(user);
+            if let Some(part) = halves.iter().find(|part| part.half == Half::Kernel) {
+                columns[part.key].name = BOTH.to_owned();
+            }
+        }
+        Ok(())
+    }
+
+    fn frames(&mut self, map: BorrowedFd, ids: &[u64]) -> Result<HashMap<u64, Vec<Frame>>> {
+        let raw = stacks::read(map, ids).context("read the stacks")?;
+        Ok(self.frames_of(&raw))
+    }
+
+    fn frames_of(&mut self, raw: &HashMap<u64, RawStack>) -> HashMap<u64, Vec<Frame>> {
+        // One process after the other: what is open for one serves all of its stacks.
+        let mut order: Vec<(&u64, &RawStack)> = raw.iter().collect();
+        order.sort_by_key(|(id, stack)| (stack.tgid, **id));
+        let name = |(id, stack): (&u64, &RawStack)| {
+            let frames = match stack.tgid {
+                0 => self.symbolizer.kernel(&stack.addresses, true),
+                tgid => self.symbolizer.user(tgid, &stack.addresses, true),
+            };
+            (*id, frames)
+        };
+        order.into_iter().map(name).collect()
+    }
+}
+
+/// The key of the user half that follows the kernel half.
+fn joined(halves: &[Part]) -> Option<usize> {
+    let kernel = halves.iter().find(|part| part.half == Half::Kernel)?;
+    halves.iter().find(|part| part.half == Half::User && part.key == kernel.key + 1).map(|part| part.key)
+}
+
+fn id_of(key: &KeyValue) -> Option<u64> {
+    match key {
+        KeyValue::Unsigned(id) => Some(*id),
+        _ => None,
+    }
+}
+
+fn whole(kernel: u64, user: u64, frames: &HashMap<u64, Vec<Frame>>, raw: &HashMap<u64, RawStack>) -> Stack {
+    let cut = |id| raw.get(&id).is_some_and(|stack: &RawStack| stack.addresses.len() == FRAMES_MAX);
+    let half = |id| frames.get(&id).cloned().unwrap_or_default();
+    Stack {
+        kernel: half(kernel),
+        user: half(user),
+        kernel_cut: cut(kernel),
+        user_cut: cut(user),
+        user_broken: raw.get(&user).is_some_and(RawStack::is_broken),
+    }
+}
+
+/// A function with its module, or the module alone.
+fn leaf_name(frame: Option<&Frame>, module_only: bool) -> String {
+    let Some(frame) = frame else { return "[unknown]".to_owned() };
+    match &frame.place {
+        Place::Symbol { module, .. } | Place::Offset { module, .. } if module_only => module.clone(),
+        Place::Symbol { module, name, .. } => format!("{module}`{name}"),
+        Place::Offset { module, offset, .. } => format!("{module}`{offset:#x}"),
+        Place::Address { .. } if module_only => "[unknown]".to_owned(),
+        Place::Address { .. } => format!("{:#x}", frame.address),
+    }
+}
+
+fn is_none(id: u64) -> bool {
+    id == NO_STACK || id == LOST_STACK
+}
