@@ -113,8 +113,8 @@ fn compare_stacks(a: &Arc<Stack>, b: &Arc<Stack>) -> Ordering {
     fn from_root(stack: &Stack) -> impl Iterator<Item = &Frame> {
         stack.user.iter().rev().chain(stack.kernel.iter().rev())
     }
-    fn marks(stack: &Stack) -> [bool; 3] {
-        [stack.user_broken, stack.user_cut, stack.kernel_cut]
+    fn marks(stack: &Stack) -> [bool; 5] {
+        [stack.user_broken, stack.user_cut, stack.kernel_cut, stack.user_lost, stack.kernel_lost]
     }
     fn name(frame: &Frame) -> impl Ord {
         (&frame.place, &frame.inlined, &frame.source)

@@ -178,12 +178,14 @@ fn any_stack() -> impl Strategy<Value = Stack> {
     let frame =
         (place, 0..2_u64).prop_map(|(place, address)| Frame { address, place, source: None, inlined: Vec::new() });
     let half = || proptest::collection::vec(frame.clone(), 0..2);
-    (half(), half(), any::<[bool; 3]>()).prop_map(|(kernel, user, [kernel_cut, user_cut, user_broken])| Stack {
+    (half(), half(), any::<[bool; 5]>()).prop_map(|(kernel, user, marks)| Stack {
         kernel,
         user,
-        kernel_cut,
-        user_cut,
-        user_broken,
+        kernel_cut: marks[0],
+        user_cut: marks[1],
+        user_broken: marks[2],
+        kernel_lost: marks[3],
+        user_lost: marks[4],
     })
 }
 

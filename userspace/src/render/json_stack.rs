@@ -9,11 +9,12 @@ pub struct StackObject<'a>(pub &'a Stack);
 impl Serialize for StackObject<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let stack = self.0;
-        let mut map = serializer.serialize_map(Some(4))?;
+        let mut map = serializer.serialize_map(Some(5))?;
         map.serialize_entry("kernel", &Frames(&stack.kernel))?;
         map.serialize_entry("user", &Frames(&stack.user))?;
         map.serialize_entry("cut", &(stack.kernel_cut || stack.user_cut))?;
         map.serialize_entry("broken", &stack.user_broken)?;
+        map.serialize_entry("lost", &(stack.kernel_lost || stack.user_lost))?;
         map.end()
     }
 }

@@ -14,10 +14,16 @@ pub const INDENT: usize = 14;
 
 pub fn push(out: &mut String, stack: &Stack) {
     push_half(out, &stack.kernel, stack.kernel_cut);
+    if stack.kernel_lost {
+        annotate(out, |out| out.push_str("kernel stack lost"));
+    }
     push_half(out, &stack.user, stack.user_cut);
+    if stack.user_lost {
+        annotate(out, |out| out.push_str("user stack lost"));
+    }
     if stack.user_broken {
         annotate(out, |out| out.push_str("user stack ends early: no frame pointers"));
-    } else if stack.kernel.is_empty() && stack.user.is_empty() {
+    } else if stack.is_empty() {
         annotate(out, |out| out.push_str("no frames"));
     }
     push_reasons(out, stack);

@@ -54,9 +54,13 @@ pub fn of_stack(stack: &Stack) -> Vec<Step<'_>> {
     if stack.user_broken {
         steps.push(Step::Mark("[broken]"));
     }
-    for (frames, is_cut, half) in
-        [(&stack.user, stack.user_cut, Half::User), (&stack.kernel, stack.kernel_cut, Half::Kernel)]
-    {
+    for (frames, is_cut, is_lost, half) in [
+        (&stack.user, stack.user_cut, stack.user_lost, Half::User),
+        (&stack.kernel, stack.kernel_cut, stack.kernel_lost, Half::Kernel),
+    ] {
+        if is_lost {
+            steps.push(Step::Mark("[lost]"));
+        }
         if is_cut {
             steps.push(Step::Mark("[cut]"));
         }

@@ -38,6 +38,8 @@ pub struct Namer {
 
 /// Where the kernel half and the user half of one stack are both keys, next to each other, they are one.
 const BOTH: &str = "stack";
+/// In place of the function or module of a leaf that the kernel side could not keep.
+const LOST: &str = "[lost]";
 
 impl Namer {
     /// None: no key is a stack.
@@ -109,7 +111,10 @@ impl Namer {
             key.copy_from_slice(old);
             for part in &leaves {
                 let of_module = part.half == Half::Module;
-                let name = leaf_name(frames.get(&old[part.word]).and_then(|frames| frames.first()), of_module);
+                let name = match old[part.word] {
+                    LOST_STACK => LOST.to_owned(),
+                    id => leaf_name(frames.get(&id).and_then(|frames| frames.first()), of_module),
+                };
                 // The id of a function may stand for a module, too: names of modules have ids of their own.
                 let id = *first.entry((of_module, name.clone())).or_insert(old[part.word] ^ u64::from(of_module) << 63);
                 self.leaves.insert(id, name);
@@ -208,6 +213,8 @@ fn whole(kernel: u64, user: u64, frames: &HashMap<u64, Vec<Frame>>, raw: &HashMa
         kernel_cut: cut(kernel),
         user_cut: cut(user),
         user_broken: raw.get(&user).is_some_and(RawStack::is_broken),
+        kernel_lost: kernel == LOST_STACK,
+        user_lost: user == LOST_STACK,
     }
 }
 

@@ -74,4 +74,14 @@ pub struct Stack {
     pub user_cut: bool,
     /// The walk up the user stack ended where it cannot have begun: no frame pointers.
     pub user_broken: bool,
+    /// There was one, and the kernel side could not keep it.
+    pub kernel_lost: bool,
+    pub user_lost: bool,
+}
+
+impl Stack {
+    /// No frames, and nothing says why.
+    pub fn is_empty(&self) -> bool {
+        self.kernel.is_empty() && self.user.is_empty() && !self.kernel_lost && !self.user_lost
+    }
 }

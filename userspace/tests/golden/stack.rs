@@ -13,6 +13,8 @@ pub fn stack(json: &Json) -> Stack {
         kernel_cut: is("kernel_cut"),
         user_cut: is("user_cut"),
         user_broken: is("user_broken"),
+        kernel_lost: is("kernel_lost"),
+        user_lost: is("user_lost"),
     }
 }
 
