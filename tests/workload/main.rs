@@ -7,6 +7,7 @@
 //! exit_group, and not one more. Run as a traced command it adds what its loader and C library do before `main`.
 #![no_main]
 
+mod burn;
 mod calls;
 mod children;
 mod compat;
@@ -136,6 +137,12 @@ const WORKS: &[(&str, &str, &str, Work)] = &[
     ("known-latency", "N", "N nanosleep of 1 ms", time::known),
     ("paced", "RATE SECONDS", "RATE * SECONDS getppid, evenly; the clock by vDSO", time::paced),
     ("full", "SECONDS", "getppid at full rate; says how many", time::full),
+    (
+        "burn",
+        "A:B:C SECONDS",
+        "CPU time in spoor_burn_a, _b and _c in these shares, called by spoor_burn_caller; says how many ns; clock_gettime",
+        burn::burn,
+    ),
     (
         "inflight",
         "",

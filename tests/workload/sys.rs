@@ -110,6 +110,18 @@ pub fn now_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// What the calling thread has had of a CPU: one system call.
+pub fn thread_cpu_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: room for the time.
+    let ret = unsafe {
+        let to = &raw mut time as u64;
+        call(libc::SYS_clock_gettime, [libc::CLOCK_THREAD_CPUTIME_ID as u64, to, 0, 0, 0, 0])
+    };
+    must(ret, "clock_gettime");
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 pub fn getpid() -> pid_t {
     number(libc::SYS_getpid) as pid_t
 }
