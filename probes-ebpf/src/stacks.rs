@@ -13,14 +13,15 @@ use probes_common::{
     stack::{FRAMES_MAX, LOST_STACK, NO_STACK, PROBES, SCRATCHES, SEEN_MAX, Scratch, Stack},
 };
 
-use crate::loss;
+use crate::{atomic, loss};
 
 /// User space says how many there is room for.
 #[map]
 static STACKS: HashMap<u64, Stack> = HashMap::with_max_entries(1, 0);
-/// Processes whose stacks were taken: user space opens what names them while they live.
+/// Processes whose stacks were taken: user space opens what names them while they live. The value is another one after
+/// each exec.
 #[map]
-static SEEN: HashMap<u32, u32> = HashMap::with_max_entries(SEEN_MAX, 0);
+static SEEN: HashMap<u32, u64> = HashMap::with_max_entries(SEEN_MAX, 0);
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(SCRATCHES, 0);
 
@@ -38,6 +39,15 @@ pub fn user(ctx: *mut c_void, tgid: u32, frames: usize) -> u64 {
         let _ = SEEN.insert(tgid, 1, 0);
     }
     take(ctx, BPF_F_USER_STACK as u64, tgid, frames)
+}
+
+/// Addresses of this process mean something else from now on.
+#[inline(always)]
+pub fn changed(tgid: u32) {
+    if let Some(images) = SEEN.get_ptr_mut(tgid) {
+        // SAFETY: a live map value.
+        unsafe { atomic::add(images, 1) };
+    }
 }
 
 #[inline(always)]

@@ -1,5 +1,5 @@
 //! Stacks by their ids into stacks with names: what the kernel side kept, read and symbolized.
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -30,8 +30,8 @@ pub struct Namer {
     parts: Vec<Part>,
     key_words: usize,
     symbolizer: Symbolizer,
-    /// Processes that are remembered.
-    known: HashSet<u32>,
+    /// Processes that are remembered, and as what they ran.
+    known: HashMap<u32, u64>,
     /// What the ids of functions and modules stand for.
     leaves: HashMap<u64, String>,
 }
@@ -55,21 +55,23 @@ impl Namer {
             parts,
             key_words: word,
             symbolizer: Symbolizer::new(options),
-            known: HashSet::new(),
+            known: HashMap::new(),
             leaves: HashMap::new(),
         })
     }
 
     /// Opens what names the frames of a process, while it lives.
     pub fn remember(&mut self, tgid: u32) {
-        if self.known.insert(tgid) {
-            self.symbolizer.remember(tgid);
-        }
+        self.symbolizer.remember(tgid);
     }
 
-    /// The same of all that were not seen before.
+    /// Opens what names the frames of processes that were not seen before, or have called exec, while they live.
     pub fn remember_new(&mut self, seen: BorrowedFd) -> Result<()> {
-        stacks::processes(seen)?.into_iter().for_each(|tgid| self.remember(tgid));
+        for (tgid, image) in stacks::processes(seen)? {
+            if self.known.insert(tgid, image) != Some(image) {
+                self.symbolizer.remember(tgid);
+            }
+        }
         Ok(())
     }
 

@@ -42,8 +42,8 @@ pub fn read(map: BorrowedFd, ids: &[u64]) -> Result<HashMap<u64, RawStack>> {
     Ok(found)
 }
 
-/// The processes whose stacks were taken.
-pub fn processes(seen: BorrowedFd) -> Result<Vec<u32>> {
+/// The processes whose stacks were taken, each with a number that is another one after an exec.
+pub fn processes(seen: BorrowedFd) -> Result<Vec<(u32, u64)>> {
     let mut found = Vec::new();
     let mut key: Option<[u8; 4]> = None;
     loop {
@@ -52,7 +52,10 @@ pub fn processes(seen: BorrowedFd) -> Result<Vec<u32>> {
         if !bpf::map_next_key(seen, before, &mut next).context("look whose stacks were taken")? {
             return Ok(found);
         }
-        found.push(u32::from_ne_bytes(next));
+        let mut image = [0u64; 1];
+        if bpf::map_lookup(seen, &next, super::bytes_mut(&mut image))? {
+            found.push((u32::from_ne_bytes(next), image[0]));
+        }
         key = Some(next);
     }
 }
