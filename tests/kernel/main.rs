@@ -15,6 +15,7 @@ mod latency;
 mod loss;
 mod output;
 mod preempt;
+mod profile;
 mod sigreturn;
 mod target;
 mod twice_returning;
@@ -54,6 +55,7 @@ const TOPICS: &[&[Test]] = &[
     output::TESTS,
     errors::TESTS,
     preempt::TESTS,
+    profile::TESTS,
     differential::TESTS,
 ];
 

@@ -33,6 +33,11 @@ pub fn syscalls(args: &[&str]) -> Setup {
     spoor(&["syscalls", "--format", "json"]).and(args)
 }
 
+/// `spoor profile --format json ARGS`.
+pub fn profile(args: &[&str]) -> Setup {
+    spoor(&["profile", "--format", "json"]).and(args)
+}
+
 impl Setup {
     pub fn and(mut self, args: &[&str]) -> Setup {
         self.args.extend(args.iter().map(OsString::from));
