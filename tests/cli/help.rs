@@ -47,6 +47,21 @@ fn help_mentions_every_option() {
     assert!(run.stdout.contains("COMMAND"), "{run}");
 }
 
+/// Beside those that it has in common with others.
+#[test]
+fn help_of_profile_mentions_its_options() {
+    let own = ["-F", "--event", "--lines", "--inlines"];
+    let others = ["-L", "--events"];
+    let run = run(&["profile", "--help"]);
+    assert_eq!(run.code(), 0, "{run}");
+    for option in OPTIONS.iter().filter(|option| !others.contains(option)).chain(&own) {
+        assert!(mentions(&run.stdout, option), "no `{option}` in\n{}", run.stdout);
+    }
+    for word in ["folded", "svg", "pprof", "COMMAND"] {
+        assert!(run.stdout.contains(word), "no `{word}` in\n{}", run.stdout);
+    }
+}
+
 #[test]
 fn short_help_names_every_option_too() {
     let run = run(&["syscalls", "-h"]);
@@ -60,7 +75,7 @@ fn short_help_names_every_option_too() {
 fn help_names_every_command() {
     let run = run(&["--help"]);
     assert_eq!(run.code(), 0, "{run}");
-    for command in ["syscalls", "list", "doctor"] {
+    for command in ["syscalls", "profile", "list", "doctor"] {
         assert!(mentions(&run.stdout, command), "no `{command}` in\n{}", run.stdout);
     }
 }
@@ -103,6 +118,13 @@ fn list_shows_fields_with_types_and_units() {
         "cgroup",
         "timestamp",
         "elapsed",
+        "profile",
+        "func",
+        "module",
+        "ustack",
+        "kstack",
+        "stack",
+        "weight",
     ] {
         assert!(mentions(&run.stdout, word), "no `{word}` in\n{}", run.stdout);
     }
@@ -121,7 +143,7 @@ fn list_takes_a_pattern() {
 fn doctor_answers() {
     let run = run(&["doctor"]);
     assert_eq!(run.code(), 0, "{run}");
-    for word in ["kernel", "privileges", "BTF", "syscall"] {
+    for word in ["kernel", "privileges", "BTF", "syscall", "provider profile", "events to sample"] {
         assert!(run.stdout.contains(word), "no `{word}`: {run}");
     }
 }

@@ -43,6 +43,7 @@ pub fn examine() -> String {
         };
         line(&format!("provider {}", provider.name), path);
     }
+    line("events to sample", events());
     line("CPUs", format!("{} possible", process::possible_cpus()));
     line(
         "map memory",
@@ -83,6 +84,19 @@ fn verdict(support: &Support, without: &str) -> String {
     }
 }
 
+/// For --event of `spoor profile`.
+fn events() -> String {
+    let (here, not_here): (Vec<_>, Vec<_>) =
+        EVENTS.iter().map(|event| (event.name, event.works())).partition(|(_, works)| works.is_ok());
+    let names =
+        |events: &[(&str, std::io::Result<()>)]| events.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    match not_here.first() {
+        None => names(&here),
+        Some((_, Err(error))) if here.is_empty() => format!("none ({error})"),
+        Some(_) => format!("{}; not here: {}", names(&here), names(&not_here)),
+    }
+}
+
 fn cgroups() -> String {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     match mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2")) {
@@ -107,8 +121,7 @@ pub fn path_of(provider: &'static Provider) -> Result<String> {
     })?;
     let task = if enabled.path.task_direct { "task read directly" } else { "task copied" };
     if provider.sampler.is_some() {
-        let events: Vec<&str> = EVENTS.iter().filter(|event| event.works().is_ok()).map(|event| event.name).collect();
-        return Ok(format!("perf events, {task}: {}", events.join(", ")));
+        return Ok(format!("perf events, {task}"));
     }
     Ok(format!("{}, {task}", enabled.path.name()))
 }

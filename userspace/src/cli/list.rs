@@ -4,13 +4,14 @@ use std::fmt::Write;
 use anyhow::Result;
 
 use super::UsageError;
+use super::plan::BOTH_HALVES;
 use crate::attach::features::Refusal;
 use crate::program::error::printable;
-use crate::program::field::{COMMON, Field, Kind, Unit};
+use crate::program::field::{COMMON, Field, Half, Kind, Unit};
 use crate::program::glob::Glob;
 use crate::program::scope::Scope;
 use crate::program::tree::Type;
-use crate::providers::PROVIDERS;
+use crate::providers::{PROVIDERS, Provider};
 
 /// Providers with the kernel path that they take here, then fields with types and units.
 pub fn list(pattern: Option<&str>) -> Result<String> {
@@ -30,6 +31,9 @@ pub fn list(pattern: Option<&str>) -> Result<String> {
             let _ = writeln!(out, "{}  {} ({path}; kernel {})", provider.name, provider.doc, provider.minimum_kernel);
         }
         push_fields(&mut out, &fields);
+        if has_both_halves(provider) && glob.matches(BOTH_HALVES.as_bytes()) {
+            push_field(&mut out, BOTH_HALVES, "stack", "", "both as one: kstack above ustack");
+        }
     }
     let common: Vec<&Field> = COMMON.iter().filter(|field| glob.matches(field.name.as_bytes())).collect();
     if !common.is_empty() && pattern.is_none() {
@@ -56,13 +60,23 @@ fn push_fields(out: &mut String, fields: &[&Field]) {
             Kind::Number(Type::Unsigned) => "u64",
             Kind::Enumeration(_) => "name",
             Kind::Text => "string",
-            Kind::Stack(_) => "stack",
+            Kind::Stack(Half::Kernel | Half::User) => "stack",
+            Kind::Stack(Half::Function | Half::Module) => "name",
         };
         let unit = match field.unit {
             Unit::None => "",
             Unit::Ns => "ns",
             Unit::Bytes => "bytes",
         };
-        let _ = writeln!(out, "  {:<10} {ty:<6} {unit:<5}  {}", field.name, field.doc);
+        push_field(out, field.name, ty, unit, field.doc);
     }
+}
+
+fn push_field(out: &mut String, name: &str, ty: &str, unit: &str, doc: &str) {
+    let _ = writeln!(out, "  {name:<10} {ty:<6} {unit:<5}  {doc}");
+}
+
+fn has_both_halves(provider: &Provider) -> bool {
+    let has = |half| provider.fields.iter().any(|field| matches!(field.kind, Kind::Stack(its) if its == half));
+    has(Half::Kernel) && has(Half::User)
 }

@@ -261,9 +261,11 @@ fn aggregation(
     Ok((Action::Aggregate { keys, columns }, key_columns, values))
 }
 
-/// `stack` is both of its halves.
+/// The key that is both halves of a stack.
+pub const BOTH_HALVES: &str = "stack";
+
 fn both_halves(by: &str) -> String {
-    let names = by.split(',').map(|name| if name.trim() == "stack" { "kstack,ustack" } else { name });
+    let names = by.split(',').map(|name| if name.trim() == BOTH_HALVES { "kstack,ustack" } else { name });
     names.collect::<Vec<_>>().join(",")
 }
 
