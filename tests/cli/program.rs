@@ -53,6 +53,19 @@ fn several_targets_are_alternatives() {
 }
 
 #[test]
+fn samples_are_of_the_provider_profile() {
+    let program = |args: &[&str]| {
+        crate::run(&["profile", "--show-program"].iter().chain(args).copied().collect::<Vec<_>>()).stdout
+    };
+    let default = program(&["-p", "42"]);
+    assert_eq!(default.trim_end(), "profile:::profile-99 /pid == 42/ { @[stack(), ustack()] = count(); }");
+    let often = program(&["-F", "499", "--by", "func"]);
+    assert!(often.starts_with("profile:::profile-499 ") && often.contains("@[func(arg0)]"), "{often}");
+    let faults = program(&["--event", "page-faults"]);
+    assert!(faults.contains("/* samples of page-faults, not of time */"), "{faults}");
+}
+
+#[test]
 fn strings_are_quoted() {
     shows(&["--where", "comm == \"sh\""], &["execname == \"sh\""]);
 }

@@ -26,7 +26,7 @@ pub struct Provider {
     pub firing_texts: Option<u16>,
     /// The oldest kernel that it runs on, and why not an older one.
     pub minimum_kernel: &'static str,
-    /// What dtrace calls its probe.
+    /// What dtrace calls its probe; `{hz}` stands for how often a provider samples.
     pub dtrace_probe: &'static str,
     /// Names of its fields that dtrace has others for.
     pub dtrace_names: &'static [(&'static str, &'static str)],

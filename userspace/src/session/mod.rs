@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::attach::listed::is_anybody_left;
-use crate::attach::sampling::Sampling;
+use crate::attach::sampling::{DEFAULT_HZ, Sampling};
 use crate::attach::{self, Enabled, Request};
 use crate::cli::plan::Plan;
 use crate::error::Advice;
@@ -463,7 +463,14 @@ pub fn show_program(plan: &Plan) -> String {
     let before = provider.dtrace_before.filter(|(needed, ..)| facts & needed != 0);
     let mut lines: Vec<String> =
         before.iter().map(|(_, probe, statement)| show::statement(statement, &plan.scope, &at(probe))).collect();
-    lines.push(show::clause(&plan.clause, &plan.scope, &at(provider.dtrace_probe)));
+    let probe = match plan.sampling {
+        Some(sampling) => provider.dtrace_probe.replace("{hz}", &sampling.hz.unwrap_or(DEFAULT_HZ).to_string()),
+        None => provider.dtrace_probe.to_owned(),
+    };
+    lines.push(show::clause(&plan.clause, &plan.scope, &at(&probe)));
     lines.extend(target::comment_in_d(&plan.target));
+    if let Some(sampling) = plan.sampling.filter(|sampling| sampling.period_ns().is_none()) {
+        lines.push(format!("/* samples of {}, not of time */", sampling.event.name));
+    }
     lines.join("\n")
 }
