@@ -71,6 +71,39 @@ fn an_unknown_system_call_suggests_the_nearest() {
 }
 
 #[test]
+fn an_unknown_event_suggests_the_nearest_or_names_all() {
+    let refused = |event, words: &[&str]| {
+        crate::run(&["profile", "--event", event]).refused(2, words).expect("refused");
+    };
+    refused("cpu-clok", &["`cpu-clok`", "try:   cpu-clock"]);
+    refused("nonsense", &["`nonsense`", "cpu-clock, page-faults", "branch-misses"]);
+    refused("\x1b[31m", &["\\x1b"]);
+}
+
+#[test]
+fn a_frequency_is_a_number_of_samples() {
+    for wrong in ["0", "many", "20001"] {
+        usage_error(&["profile", "-F", wrong], &[wrong]);
+    }
+}
+
+#[test]
+fn a_stack_is_only_a_key() {
+    usage_error(&["profile", "--where", "ustack == 5"], &["ustack"]);
+    usage_error(&["profile", "--agg", "sum(kstack)"], &["kstack"]);
+    usage_error(&["profile", "--by", "stak"], &["`stak`", "stack"]);
+}
+
+#[test]
+fn formats_of_stacks_need_stacks() {
+    for format in ["folded", "svg", "pprof"] {
+        usage_error(&["profile", "--by", "func", "--format", format], &[format, "--by stack"]);
+        usage_error(&["syscalls", "--format", format], &[format]);
+    }
+    usage_error(&["profile", "--format", "svg", "-i", "1s"], &["svg", "-i"]);
+}
+
+#[test]
 fn an_unknown_errno_suggests_the_nearest() {
     usage_error(&["syscalls", "--where", "errno == \"ENOET\""], &["ENOET", "ENOENT"]);
 }
