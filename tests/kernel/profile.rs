@@ -20,6 +20,7 @@ crate::tests![
     where_picks_samples_and_ended_processes_keep_their_names,
     samples_of_threads_are_kept_apart,
     a_tid_is_sampled_alone,
+    two_of_three_pids_are_sampled,
     follow_samples_children,
     a_command_is_sampled,
     a_full_map_of_stacks_is_counted,
@@ -221,6 +222,22 @@ fn a_tid_is_sampled_alone() -> Result<()> {
     work.end()?;
     let run = trace.finish()?;
     ensure_eq!(run.report_with_loss()?.counts_by("tid")?.into_keys().collect::<Vec<_>>(), [tid], "threads in {run}");
+    Ok(())
+}
+
+/// The run ends with the last of them.
+fn two_of_three_pids_are_sampled() -> Result<()> {
+    let mut works = [Work::waiting(SHORT)?, Work::waiting(SHORT)?, Work::waiting(SHORT)?];
+    let pids: Vec<String> = works.iter().map(Work::pid).collect();
+    let trace = at_999_hz(&["--by", "pid", "-p", &pids[0], "-p", &pids[2]]).start()?;
+    for work in &mut works {
+        work.run()?;
+    }
+    let run = trace.finish()?;
+    let by_pid = run.report_with_loss()?.counts_by("pid")?;
+    let mut wanted = vec![pids[0].clone(), pids[2].clone()];
+    wanted.sort();
+    ensure_eq!(by_pid.into_keys().collect::<Vec<_>>(), wanted, "processes in {run}");
     Ok(())
 }
 
