@@ -145,17 +145,18 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     let kernel = Kernel { btf: found.clone(), task_direct: path.task_direct, task_pt_regs: path.task_pt_regs };
     let compiled = compile(request, path, found)?;
 
-    let mut globals = request.target.globals(found);
-    globals.push(("TASK_DIRECT", u32::from(path.task_direct).to_ne_bytes().to_vec()));
-    globals.push(("HEAD_WANTED", u32::from(provider.needs_head(request.clause, facts)).to_ne_bytes().to_vec()));
-    globals.push(("VERDICT_KEPT", u32::from(path.is_never_preempted()).to_ne_bytes().to_vec()));
-    globals.extend((provider.globals)(&kernel, facts));
+    // Shared by all providers; a program that has no use for one does not have it.
+    let mut shared = request.target.globals(found);
+    shared.push(("TASK_DIRECT", u32::from(path.task_direct).to_ne_bytes().to_vec()));
+    shared.push(("HEAD_WANTED", u32::from(provider.needs_head(request.clause, facts)).to_ne_bytes().to_vec()));
+    shared.push(("VERDICT_KEPT", u32::from(path.is_never_preempted()).to_ne_bytes().to_vec()));
+    let own = (provider.globals)(&kernel, facts);
     let mut entries = request.target.map_entries();
     entries.extend((provider.map_entries)(facts));
     let machine = tables::machine(found);
     entries.push((STACKS, budget::stacks(request.limits, machine)));
     let on_demand: &[&str] = if machine.on_demand { &[STACKS] } else { &[] };
-    let linked = Linked::new(provider.object, &globals, &entries, on_demand)?;
+    let linked = Linked::new(provider.object, &shared, &own, &entries, on_demand)?;
     request.target.fill(linked.map("TARGETS")?, linked.map("CGROUPS")?)?;
     for (map, key, value) in (provider.map_contents)(facts) {
         bpf::map_update(linked.map(map)?, &key, &value).with_context(|| format!("fill map `{map}`"))?;

@@ -28,16 +28,20 @@ pub trait ClauseMaps {
 }
 
 impl Linked {
-    /// `globals`: constants by symbol; one that the object does not have is an error of ours.
+    /// `shared` and `own`: constants by symbol; one of its own that the object does not have is an error of ours.
     /// `entries`: sizes that differ from what the object says. `on_demand`: maps whose memory is taken as they fill.
-    pub fn new(
+    pub fn new<'a>(
         object: &[u8],
-        globals: &[(&str, Vec<u8>)],
+        shared: &'a [(&'a str, Vec<u8>)],
+        own: &'a [(&'a str, Vec<u8>)],
         entries: &[(&str, u32)],
         on_demand: &[&str],
     ) -> Result<Linked> {
         let mut object = Object::parse(object).context("parse the built-in object")?;
-        let globals = globals.iter().map(|(name, bytes)| (*name, (bytes.as_slice(), true))).collect();
+        let given = |globals: &'a [(&'a str, Vec<u8>)], must_exist: bool| {
+            globals.iter().map(move |(name, bytes)| (*name, (bytes.as_slice(), must_exist)))
+        };
+        let globals = given(shared, false).chain(given(own, true)).collect();
         object.patch_map_data(globals).context("set the object's constants")?;
         let mut maps = Maps::new();
         // In the order of names: the first that is refused is named in the error, and that should not be a matter of luck.

@@ -75,6 +75,7 @@ pub static PROVIDER: Provider = Provider {
         ("module", "mod(arg0)"),
     ],
     dtrace_before: None,
+    head_facts: 0,
     stream_facts: FACT_KSTACK | FACT_USTACK,
     default_columns: |_| vec![("samples", "count", "count()")],
     default_key: "kstack,ustack",
