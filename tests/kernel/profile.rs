@@ -280,7 +280,6 @@ fn a_full_map_of_stacks_is_said_in_the_text() -> Result<()> {
     for words in ["user stack lost", "firings counted without their stack", "--map-memory"] {
         ensure!(run.stdout.contains(words), "no `{words}` in {run}");
     }
-    ensure!(!run.stdout.contains("no frames"), "a stack that is lost shows as none: {run}");
     let strict = profile(&["-F", "999", "--by", "ustack", "--map-memory", "4k", "--strict"]).attached_to(SHORT)?;
     ensure_eq!(strict.code(), 3, "status of {strict}");
     Ok(())
