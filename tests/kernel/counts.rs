@@ -1,9 +1,10 @@
 //! N calls are N: by name, by thread, beside the calls of others.
-use spoor_tests::{Result, Work, ensure, ensure_eq, scaled, syscalls};
+use spoor_tests::{Result, Work, ensure, ensure_eq, scaled, spoor, syscalls};
 
 crate::tests![
     n_calls_are_counted_as_n,
     no_call_is_no_row,
+    who_makes_no_call_is_told_what_to_look_at_next,
     a_command_is_traced_from_its_first_instruction,
     errors_are_counted_beside_calls,
     every_error_has_its_name,
@@ -23,6 +24,17 @@ fn n_calls_are_counted_as_n() -> Result<()> {
 fn no_call_is_no_row() -> Result<()> {
     let run = syscalls(&[]).attached_to(&["getppid", "0"])?;
     run.calls_are(&[("readv", 1), ("writev", 1), ("exit_group", 1)])
+}
+
+/// It waits in the call that it made before.
+fn who_makes_no_call_is_told_what_to_look_at_next() -> Result<()> {
+    let work = Work::waiting(&["getppid", "1"])?;
+    let run = spoor(&["syscalls", "-d", "200ms", "-p", &work.pid()]).run()?;
+    ensure_eq!(run.code(), 0, "status of {run}");
+    for words in ["no events matched", "`spoor profile`"] {
+        ensure!(run.stdout.contains(words), "no `{words}` in {run}");
+    }
+    Ok(())
 }
 
 /// The exec that starts it, the loader's calls, its own, its end; its output stays its own.

@@ -36,6 +36,8 @@ pub struct Provider {
     pub head_facts: u32,
     /// Facts that a streamed record needs.
     pub stream_facts: u32,
+    /// What to do where nothing came.
+    pub when_empty: &'static str,
     /// Columns of its own table, without and with durations.
     pub default_columns: fn(latency: bool) -> Vec<(&'static str, &'static str, &'static str)>,
     pub default_key: &'static str,

@@ -76,6 +76,7 @@ pub static PROVIDER: Provider = Provider {
     ],
     dtrace_before: None,
     head_facts: 0,
+    when_empty: "who is not sampled does not run: `spoor syscalls -L` shows what it waits in",
     stream_facts: FACT_KSTACK | FACT_USTACK,
     default_columns: |_| vec![("samples", "count", "count()")],
     default_key: "kstack,ustack",

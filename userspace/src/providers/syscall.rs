@@ -81,6 +81,7 @@ pub static PROVIDER: Provider = Provider {
     ],
     dtrace_before: Some((FACT_ELAPSED, "syscall:::entry", "self->start = timestamp;")),
     head_facts: FACT_ELAPSED | FACT_TEXT,
+    when_empty: "who makes no system call waits in one, or runs: `spoor profile` shows where",
     stream_facts: FACT_ARGS | FACT_ELAPSED | FACT_TEXT | FACT_UNTIMED,
     default_columns,
     default_key: "syscall",

@@ -275,6 +275,9 @@ impl Session {
                 namer.name(self.enabled.maps[attach::STACKS].as_fd(), &mut report.aggregation, &mut report.keys)?;
             }
         }
+        if report.is_empty() && report.events.is_none() && self.plan.clause.predicate.is_none() {
+            report.notes.push(self.plan.provider.when_empty.to_owned());
+        }
         if self.plan.format.is_data_only() {
             stderr::say(self.beside(&report));
         }
