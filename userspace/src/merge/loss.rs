@@ -98,7 +98,7 @@ const SENTENCES: [Sentence; 15] = [
         LossKind::StackFull,
         "stack_full",
         true,
-        "firings counted without their stack: there was no room for another one",
+        "firings counted without their stack: no room for another one, or no memory at that moment",
         "a larger --map-memory, or a narrower target",
     ),
     (
