@@ -257,12 +257,26 @@ fn a_command_is_sampled() -> Result<()> {
     Ok(())
 }
 
-/// Room for three stacks: every sample is in a row, those whose stack found no room in a row that says so, and the ledger
-/// has as many.
+/// Two processes with three stacks each, and room for three in all.
+fn more_stacks_than_room(setup: spoor_tests::Setup) -> Result<Finished> {
+    let mut works = [Work::waiting(SHORT)?, Work::waiting(SHORT)?];
+    let pids = [works[0].pid(), works[1].pid()];
+    let args = ["-F", "999", "--by", "ustack", "--map-memory", "4k", "-p", &pids[0], "-p", &pids[1]];
+    let trace = setup.and(&args).start()?;
+    for work in &mut works {
+        work.release()?;
+    }
+    for mut work in works {
+        work.done()?;
+        work.end()?;
+    }
+    trace.finish()
+}
+
+/// Every sample is in a row, those whose stack found no room in a row that says so, and the ledger has as many.
 fn a_full_map_of_stacks_is_counted() -> Result<()> {
-    let run = at_999_hz(&["--by", "ustack", "--map-memory", "4k"]).attached_to(BURN)?;
+    let run = more_stacks_than_room(profile(&[]))?;
     let report = run.report_with_loss()?;
-    add_up(&run, report.kept()? as f64, PERIOD_NS)?;
     let is_lost = |row: &&Row| row.keys["ustack"]["lost"] == true;
     let rows = report.rows()?;
     let without: u64 = rows.iter().filter(is_lost).map(Row::count).sum::<Result<_>>()?;
@@ -276,11 +290,11 @@ fn a_full_map_of_stacks_is_counted() -> Result<()> {
 }
 
 fn a_full_map_of_stacks_is_said_in_the_text() -> Result<()> {
-    let run = spoor(&["profile", "-F", "999", "--by", "ustack", "--map-memory", "4k"]).attached_to(SHORT)?;
+    let run = more_stacks_than_room(spoor(&["profile"]))?;
     for words in ["user stack lost", "firings counted without their stack", "--map-memory"] {
         ensure!(run.stdout.contains(words), "no `{words}` in {run}");
     }
-    let strict = profile(&["-F", "999", "--by", "ustack", "--map-memory", "4k", "--strict"]).attached_to(SHORT)?;
+    let strict = more_stacks_than_room(profile(&["--strict"]))?;
     ensure_eq!(strict.code(), 3, "status of {strict}");
     Ok(())
 }
