@@ -165,3 +165,12 @@ fn what_could_not_be_written_is_named() {
         assert!(stderr.starts_with(&format!("error: write the {what} ")) && stderr.contains("\ntry:"), "{stderr}");
     }
 }
+
+/// One page for all commands; roff escapes hyphens.
+#[test]
+fn man_page_has_the_options_of_every_command() {
+    let page = run(&["--generate", "man"]).stdout.replace('\\', "");
+    for words in ["spoor syscalls", "--max-keys", "spoor profile", "--inlines", "spoor doctor"] {
+        assert!(page.contains(words), "no {words} in the man page");
+    }
+}

@@ -77,7 +77,7 @@ fn generated(what: Generate) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let shell = match what {
         Generate::Man => {
-            clap_mangen::Man::new(command).render(&mut bytes)?;
+            man_page(command, &mut bytes)?;
             return Ok(bytes);
         }
         Generate::CompleteBash => Shell::Bash,
@@ -86,6 +86,21 @@ fn generated(what: Generate) -> Result<Vec<u8>> {
     };
     clap_complete::generate(shell, &mut command, "spoor", &mut bytes);
     Ok(bytes)
+}
+
+/// One page for all: `spoor` itself, then each command with its options.
+fn man_page(command: clap::Command, out: &mut Vec<u8>) -> io::Result<()> {
+    clap_mangen::Man::new(command.clone()).render(out)?;
+    for command in command.get_subcommands() {
+        let name = format!("spoor {}", command.get_name());
+        writeln!(out, ".SH \"{}\"", name.to_uppercase())?;
+        let page = clap_mangen::Man::new(command.clone().bin_name(name));
+        page.render_description_section(out)?;
+        page.render_synopsis_section(out)?;
+        page.render_options_section(out)?;
+        page.render_extra_section(out)?;
+    }
+    Ok(())
 }
 
 /// One line what and why, one line what to do.
