@@ -106,7 +106,7 @@ fn preempt_count_in_a_program(found: &Found) -> Option<i32> {
     let link = bpf::raw_tracepoint_open(None, program.as_fd()).ok()?;
     let mut value = [0u8; 8];
     // Any call of anybody will do; this is one.
-    process::exists(process::own_id());
+    process::exists(std::process::id());
     drop(link);
     bpf::map_lookup(map.as_fd(), &0u32.to_ne_bytes(), &mut value).ok()?;
     let [count, seen] = [0, 4].map(|at| i32::from_ne_bytes(value[at..at + 4].try_into().expect("four bytes")));

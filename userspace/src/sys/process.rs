@@ -32,10 +32,6 @@ impl ProcessEnd {
     }
 }
 
-pub fn own_id() -> u32 {
-    std::process::id()
-}
-
 /// True where a thread of this number exists and can be named in a path.
 pub fn exists(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).join("stat").exists()
