@@ -12,8 +12,8 @@ use probes_common::{
     clause::Head,
     loss::LossKind,
     target::{
-        CGROUPS_MAX, NAMESPACES_MAX, TARGET_CGROUP, TARGET_FOLLOW, TARGET_ONE, TARGET_SET, TARGET_TIDS, TARGETS_MAX,
-        THREAD, UNKNOWN_OFFSET, Verdict,
+        CGROUP_LEVELS_MAX, CGROUPS_MAX, NAMESPACES_MAX, TARGET_CGROUP, TARGET_FOLLOW, TARGET_ONE, TARGET_SET,
+        TARGET_TIDS, TARGETS_MAX, THREAD, UNKNOWN_OFFSET, Verdict,
     },
 };
 
@@ -47,6 +47,22 @@ static PID_NUMBERS: Global<u32> = Global::new(UNKNOWN_OFFSET);
 static PIDNS_INUM: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static CGROUPS_USED: Global<u32> = Global::new(0);
+/// The same cgroups by their ids; 0: none.
+#[unsafe(no_mangle)]
+static CGROUP_IDS: Global<[u64; CGROUPS_MAX as usize]> = Global::new([0; CGROUPS_MAX as usize]);
+/// From a task to its cgroup's id, and on to the cgroup above.
+#[unsafe(no_mangle)]
+static TASK_CGROUPS: Global<u32> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+static CSS_SET_CGROUP: Global<u32> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+static CGROUP_NODE: Global<u32> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+static NODE_ID: Global<u32> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+static CGROUP_PARENT: Global<u32> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+static CSS_CGROUP: Global<u32> = Global::new(UNKNOWN_OFFSET);
 
 /// 1 where programs are not preempted, so that `VERDICT` has one user at a time.
 #[unsafe(no_mangle)]
@@ -87,6 +103,41 @@ pub fn target() -> Option<Head> {
     Some(Head { task: task.address as u64, pid_tgid })
 }
 
+/// Another task's tgid << 32 | tid, if it is one that the user asked for. The idle tasks are nobody.
+#[inline(always)]
+pub fn target_of(task: Kernel<true>) -> Option<u64> {
+    let mode = TARGET_MODE.load();
+    let (tgid, tid) = ids_of(task);
+    if tid == 0 {
+        return None;
+    }
+    let pid_tgid = (tgid as u64) << 32 | tid as u64;
+    let meant = if mode & TARGET_ONE != 0 {
+        tgid == TARGET_TGID.load()
+    } else if mode & TARGET_SET != 0 {
+        listed(pid_tgid, mode)
+    } else {
+        tgid != SELF_TGID.load()
+    };
+    if !meant || mode & TARGET_CGROUP != 0 && !below_cgroups(task) {
+        return None;
+    }
+    Some(pid_tgid)
+}
+
+/// False where a task is certainly none that the user asked for: cheaper than to ask whether it is one.
+#[inline(always)]
+pub fn may_be_target(task: Kernel<true>) -> bool {
+    let one = TARGET_MODE.load() & TARGET_ONE != 0 && PIDNS_INO.load() == 0;
+    !one || task.read::<u32>(TASK_TGID.load()) == TARGET_TGID.load()
+}
+
+/// Whether the current task has left the cgroups that are meant.
+#[inline(always)]
+pub fn has_moved_out() -> bool {
+    TARGET_MODE.load() & TARGET_CGROUP != 0 && !in_cgroups()
+}
+
 /// As [`target`], for a firing that comes from the thread whose saved registers are at `regs`. Who it is takes a helper,
 /// whose return alone costs 12 ns where returns are guarded: it is asked once for each time that a thread gets the CPU.
 /// The head is empty where nobody wants it.
@@ -124,6 +175,15 @@ pub fn stack_is_free() {
     if let Some(generation) = GENERATION.get_ptr_mut(0) {
         // SAFETY: a live map value.
         unsafe { atomic::add(generation, 1) };
+    }
+}
+
+/// tgid << 32 | tid of the current task, whoever it is; 0 where it has no number in spoor's PID namespace.
+#[inline(always)]
+pub fn current_ids() -> u64 {
+    match identity() {
+        Some((_, pid_tgid)) => pid_tgid,
+        None => 0,
     }
 }
 
@@ -169,6 +229,30 @@ fn in_cgroups() -> bool {
             return true;
         }
         i += 1;
+    }
+    false
+}
+
+/// The same of another task: up from its cgroup, by their ids.
+#[inline(always)]
+fn below_cgroups(task: Kernel<true>) -> bool {
+    let ids = CGROUP_IDS.load();
+    let set: u64 = task.read(TASK_CGROUPS.load());
+    let mut cgroup: u64 = Kernel::<false>(set as *const u8).read(CSS_SET_CGROUP.load());
+    let mut level = 0;
+    while level < CGROUP_LEVELS_MAX {
+        if cgroup == 0 {
+            return false;
+        }
+        let here = Kernel::<false>(cgroup as *const u8);
+        let node: u64 = here.read(CGROUP_NODE.load());
+        let id: u64 = Kernel::<false>(node as *const u8).read(NODE_ID.load());
+        if id != 0 && (id == ids[0] || id == ids[1] || id == ids[2] || id == ids[3]) {
+            return true;
+        }
+        let parent: u64 = here.read(CGROUP_PARENT.load());
+        cgroup = if parent == 0 { 0 } else { Kernel::<false>(parent as *const u8).read(CSS_CGROUP.load()) };
+        level += 1;
     }
     false
 }

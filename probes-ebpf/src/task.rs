@@ -1,7 +1,7 @@
 //! The current task, and kernel memory by offsets that user space read from the running kernel's BTF.
 use aya_ebpf::{
     Global,
-    helpers::{bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel},
+    helpers::{bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_task_pt_regs},
 };
 use probes_common::target::UNKNOWN_OFFSET;
 
@@ -12,6 +12,25 @@ pub static TASK_DIRECT: Global<u32> = Global::new(0);
 pub static TASK_TGID: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 pub static TASK_TID: Global<u32> = Global::new(UNKNOWN_OFFSET);
+
+/// 1 where bpf_task_pt_regs exists (5.15).
+#[unsafe(no_mangle)]
+pub static TASK_PT_REGS: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static TASK_STACK: Global<u32> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+static STACK_BYTES: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static REGS_BYTES: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static TASK_FLAGS: Global<u32> = Global::new(UNKNOWN_OFFSET);
+/// Offsets in the architecture's pt_regs: instruction and frame pointer, and the code segment, which x86_64 has.
+#[unsafe(no_mangle)]
+pub static REGS_IP: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static REGS_FRAME: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static REGS_CS: Global<u32> = Global::new(UNKNOWN_OFFSET);
 
 /// An object of the kernel: a pointer that the verifier knows by type (`DIRECT`), or an address to copy from.
 #[derive(Clone, Copy)]
@@ -58,4 +77,16 @@ impl Task {
             Kernel::<false>(self.address).read(offset)
         }
     }
+}
+
+/// Where the registers lie that a task entered the kernel with.
+#[inline(always)]
+pub fn regs_of<const DIRECT: bool>(task: Kernel<DIRECT>) -> *const u8 {
+    if TASK_PT_REGS.load() != 0 && DIRECT {
+        // SAFETY: the task is a BTF pointer.
+        return unsafe { bpf_task_pt_regs(task.0 as *mut _) } as *const u8;
+    }
+    // At the top of its kernel stack (v5.10 arch/x86/include/asm/processor.h task_pt_regs).
+    let stack: u64 = task.read(TASK_STACK.load());
+    (stack + STACK_BYTES.load() as u64 - REGS_BYTES.load() as u64) as *const u8
 }

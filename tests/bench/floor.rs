@@ -12,7 +12,7 @@ pub struct Floor(#[expect(dead_code, reason = "they keep the programs attached")
 impl Floor {
     /// `return 0` on each of these tracepoints, with typed arguments as spoor's own programs have them.
     pub fn on(tracepoints: &[&str]) -> Result<Floor> {
-        let found = Btf::of_running_kernel().context("the kernel's BTF")?.look_up(tracepoints, &[]);
+        let found = Btf::of_running_kernel().context("the kernel's BTF")?.look_up(tracepoints, &[], None);
         let mut asm = Assembler::default();
         asm.alu_imm(Alu::Mov, R0, 0);
         let mut insns = asm.finish().expect("no jumps").insns;

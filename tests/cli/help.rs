@@ -47,6 +47,17 @@ fn help_mentions_every_option() {
     assert!(run.stdout.contains("COMMAND"), "{run}");
 }
 
+#[test]
+fn help_of_offcpu_mentions_its_options() {
+    let own = ["--min", "--max", "--state", "--wakers", "--lines", "--inlines"];
+    let others = ["-L", "--events"];
+    let run = run(&["offcpu", "--help"]);
+    assert_eq!(run.code(), 0, "{run}");
+    for option in OPTIONS.iter().filter(|option| !others.contains(option)).chain(&own) {
+        assert!(mentions(&run.stdout, option), "no `{option}` in\n{}", run.stdout);
+    }
+}
+
 /// Beside those that it has in common with others.
 #[test]
 fn help_of_profile_mentions_its_options() {

@@ -145,6 +145,7 @@ impl Host {
     /// None: the clause does not fit the stack, which the compiler says and a user would read.
     fn load(clause: &Clause) -> Result<Option<Host>> {
         let machine = Machine {
+            another: None,
             task_direct: false,
             task_comm: None,
             task_real_parent: None,

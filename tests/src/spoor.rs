@@ -38,6 +38,11 @@ pub fn profile(args: &[&str]) -> Setup {
     spoor(&["profile", "--format", "json"]).and(args)
 }
 
+/// `spoor offcpu --format json ARGS`.
+pub fn offcpu(args: &[&str]) -> Setup {
+    spoor(&["offcpu", "--format", "json"]).and(args)
+}
+
 impl Setup {
     pub fn and(mut self, args: &[&str]) -> Setup {
         self.args.extend(args.iter().map(OsString::from));

@@ -4,6 +4,8 @@
 pub mod clause;
 pub mod loss;
 pub mod profile;
+pub mod sched;
 pub mod stack;
 pub mod syscall;
 pub mod target;
+pub mod walk;

@@ -1,7 +1,7 @@
 //! The loss ledger: one counter a kind, per CPU, incremented in the kernel and read before the data.
 
 /// Number of counters in the map `LOSS`.
-pub const LOSS_KINDS: usize = 16;
+pub const LOSS_KINDS: usize = 24;
 
 /// Index into the map `LOSS`.
 #[repr(u32)]
@@ -33,8 +33,14 @@ pub enum LossKind {
     PathFull = 11,
     /// The map of stacks was full: the firing is counted without its stack.
     StackFull = 12,
-    /// Four stacks have the same hash: the firing is counted without its stack.
+    /// Two other stacks have the same hash: the firing is counted without its stack.
     StackCollided = 13,
     /// A stack could not be taken: the scratch was in use, or the kernel refused.
     StackFailed = 14,
+    /// There was no room to keep a thread's state: what it does is not known.
+    ThreadFull = 15,
+    /// A thread was off its CPU already when tracing began: the time before is not in the row.
+    OffBefore = 16,
+    /// A thread was still off its CPU when the report was made: the time after is not in the row.
+    OffAtEnd = 17,
 }

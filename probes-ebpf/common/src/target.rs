@@ -23,6 +23,8 @@ pub const NAMESPACES_MAX: u32 = 32;
 
 pub const TARGETS_MAX: u32 = 16_384;
 pub const CGROUPS_MAX: u32 = 4;
+/// Cgroups in each other that are looked through.
+pub const CGROUP_LEVELS_MAX: u32 = 32;
 
 /// What the globals that hold offsets say where the kernel's types are not known.
 pub const UNKNOWN_OFFSET: u32 = u32::MAX;

@@ -12,7 +12,7 @@ use core::ptr::addr_of_mut;
 
 use aya_ebpf::{
     EbpfContext, Global,
-    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_probe_read_user_str_bytes, bpf_task_pt_regs},
+    helpers::{bpf_ktime_get_ns, bpf_probe_read_user_str_bytes, bpf_task_pt_regs},
     macros::{btf_tracepoint, map, raw_tracepoint, tracepoint},
     maps::{Array, HashMap},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
@@ -29,8 +29,8 @@ use probes_common::{
 use probes_ebpf::{
     clause::clause,
     loss,
-    target::{self, ids_of, target, target_with},
-    task::{Kernel, Task},
+    target::{self, target, target_with},
+    task::{Kernel, REGS_IP, Task, regs_of},
 };
 
 #[unsafe(no_mangle)]
@@ -42,8 +42,6 @@ static REGS_NR: Global<u32> = Global::new(0);
 static REGS_ARGS: Global<[u32; 6]> = Global::new([0; 6]);
 #[unsafe(no_mangle)]
 static REGS_COMPAT_ARGS: Global<[u32; 6]> = Global::new([0; 6]);
-#[unsafe(no_mangle)]
-static REGS_IP: Global<u32> = Global::new(0);
 /// Holds the instruction pointer after a system call instruction of x86_64; unknown elsewhere.
 #[unsafe(no_mangle)]
 static REGS_CX: Global<u32> = Global::new(UNKNOWN_OFFSET);
@@ -51,8 +49,6 @@ static REGS_CX: Global<u32> = Global::new(UNKNOWN_OFFSET);
 static REGS_R11: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static REGS_FLAGS: Global<u32> = Global::new(0);
-#[unsafe(no_mangle)]
-static REGS_BYTES: Global<u32> = Global::new(0);
 /// Where a 32-bit call shows: a word of the task, and the bits of it.
 #[unsafe(no_mangle)]
 static TASK_COMPAT: Global<u32> = Global::new(UNKNOWN_OFFSET);
@@ -60,13 +56,6 @@ static TASK_COMPAT: Global<u32> = Global::new(UNKNOWN_OFFSET);
 static COMPAT_MASK: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static TASK_EXIT_CODE: Global<u32> = Global::new(UNKNOWN_OFFSET);
-#[unsafe(no_mangle)]
-static TASK_STACK: Global<u32> = Global::new(UNKNOWN_OFFSET);
-/// 1 where bpf_task_pt_regs exists (5.15).
-#[unsafe(no_mangle)]
-static TASK_PT_REGS: Global<u32> = Global::new(0);
-#[unsafe(no_mangle)]
-static STACK_BYTES: Global<u32> = Global::new(0);
 /// Ids of the calls that return in the child too, and of those that never return.
 #[unsafe(no_mangle)]
 static RETURN_TWICE: Global<[u64; 2 * TWICE_RETURNING_MAX]> = Global::new([0; 2 * TWICE_RETURNING_MAX]);
@@ -76,6 +65,8 @@ static NEVER_RETURN: Global<[u64; 4]> = Global::new([0; 4]);
 static EXEC: Global<[u64; 4]> = Global::new([0; 4]);
 #[unsafe(no_mangle)]
 static SIGRETURN: Global<[u64; 2]> = Global::new([0; 2]);
+
+probes_ebpf::births!(|_, _| ());
 
 #[map]
 static START: HashMap<u64, Start> = HashMap::with_max_entries(STARTS_MAX, 0);
@@ -131,21 +122,6 @@ pub fn sys_exit_classic(ctx: TracePointContext) -> i32 {
     0
 }
 
-/// At task_newtask, whose record is, behind 8 bytes common to all: pid, comm, clone_flags. Only where spoor is in the
-/// first PID namespace: it knows no other numbers.
-#[tracepoint]
-pub fn thread_start_classic(ctx: TracePointContext) -> i32 {
-    const CHILD: usize = 8;
-    const FLAGS: usize = 32;
-    const CLONE_THREAD: u64 = 0x1_0000;
-    let record = ctx.as_ptr().cast::<u8>();
-    // SAFETY: the verifier checks that the record is that long.
-    let (child, flags) = unsafe { (*record.add(CHILD).cast::<u32>(), *record.add(FLAGS).cast::<u64>()) };
-    let of_this_process = flags & CLONE_THREAD != 0;
-    target::born(if of_this_process { (bpf_get_current_pid_tgid() >> 32) as u32 } else { child }, child);
-    0
-}
-
 #[tracepoint]
 pub fn thread_end_classic(ctx: TracePointContext) -> i32 {
     let mut firing = MaybeUninit::uninit();
@@ -181,26 +157,9 @@ pub fn thread_end_raw(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-#[btf_tracepoint(function = "sched_process_fork")]
-pub fn thread_start(ctx: BtfTracePointContext) -> i32 {
-    started(Kernel::<true>(ctx.arg(1)))
-}
-
-#[raw_tracepoint(tracepoint = "sched_process_fork")]
-pub fn thread_start_raw(ctx: RawTracePointContext) -> i32 {
-    started(Kernel::<false>(ctx.arg(1)))
-}
-
 #[inline(always)]
 fn wants(fact: u32) -> bool {
     FACTS.load() & fact != 0
-}
-
-#[inline(always)]
-fn started<const DIRECT: bool>(child: Kernel<DIRECT>) -> i32 {
-    let (tgid, tid) = ids_of(child);
-    target::born(tgid, tid);
-    0
 }
 
 #[inline(always)]
@@ -353,7 +312,7 @@ fn ended<const DIRECT: bool>(task: Kernel<DIRECT>, firing: &mut MaybeUninit<Sysc
         addr_of_mut!((*firing).endless).write(1);
         addr_of_mut!((*firing).elapsed_ns).write(elapsed_ns);
         if wants(FACT_ARGS) {
-            read_args(Kernel::<false>(regs_of_ended(task)), id, addr_of_mut!((*firing).args));
+            read_args(Kernel::<false>(regs_of(task)), id, addr_of_mut!((*firing).args));
         }
         if wants(FACT_TEXT) {
             addr_of_mut!((*firing).texts).write([const { TextRef { ptr: 0, len: 0, kind: TEXT_NONE } }; TEXTS]);
@@ -364,18 +323,7 @@ fn ended<const DIRECT: bool>(task: Kernel<DIRECT>, firing: &mut MaybeUninit<Sysc
 
 #[inline(always)]
 fn nr_of_ended<const DIRECT: bool>(task: Kernel<DIRECT>) -> u32 {
-    Kernel::<false>(regs_of_ended(task)).read(REGS_NR.load())
-}
-
-#[inline(always)]
-fn regs_of_ended<const DIRECT: bool>(task: Kernel<DIRECT>) -> *const u8 {
-    if TASK_PT_REGS.load() != 0 && DIRECT {
-        // SAFETY: the task is a BTF pointer.
-        return unsafe { bpf_task_pt_regs(task.0 as *mut _) } as *const u8;
-    }
-    // At the top of its kernel stack (v5.10 arch/x86/include/asm/processor.h task_pt_regs).
-    let stack: u64 = task.read(TASK_STACK.load());
-    (stack + STACK_BYTES.load() as u64 - REGS_BYTES.load() as u64) as *const u8
+    Kernel::<false>(regs_of(task)).read(REGS_NR.load())
 }
 
 /// The start that this thread noted, if it is in a call; afterwards it is in none.

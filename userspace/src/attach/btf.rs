@@ -20,6 +20,7 @@ const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 const KIND_ENUM: u32 = 6;
 const KIND_TYPEDEF: u32 = 8;
+const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_VAR: u32 = 14;
 const KIND_DATASEC: u32 = 15;
@@ -70,13 +71,13 @@ impl Btf {
         self.word(at + 4) >> 24 & 0x1f
     }
 
-    /// Ids of the typedefs, structs and variables with these names, in one pass.
+    /// Ids of the typedefs, structs, functions and variables with these names, in one pass.
     fn find<'a>(&self, wanted: &[(u32, &'a str)]) -> HashMap<&'a str, u32> {
         let mut found = HashMap::new();
         for (index, at) in self.types.iter().enumerate() {
             let at = *at as usize;
             let kind = self.kind_at(at);
-            if !matches!(kind, KIND_STRUCT | KIND_TYPEDEF | KIND_VAR) {
+            if !matches!(kind, KIND_STRUCT | KIND_TYPEDEF | KIND_VAR | KIND_FUNC) {
                 continue;
             }
             for (wanted_kind, name) in wanted {
@@ -92,7 +93,12 @@ impl Btf {
     }
 
     /// Looks up tracepoints and struct members together: each pass over the types costs about a millisecond.
-    pub fn look_up(&self, tracepoints: &[&str], members: &[(&'static str, &'static str)]) -> Found {
+    pub fn look_up(
+        &self,
+        tracepoints: &[&str],
+        members: &[(&'static str, &'static str)],
+        function: Option<&str>,
+    ) -> Found {
         let typedefs: Vec<String> = tracepoints.iter().map(|name| format!("btf_trace_{name}")).collect();
         let mut wanted: Vec<(u32, &str)> = typedefs.iter().map(|name| (KIND_TYPEDEF, name.as_str())).collect();
         for (name, _) in members {
@@ -101,19 +107,38 @@ impl Btf {
             }
         }
         wanted.push((KIND_VAR, PREEMPT_COUNT));
+        wanted.extend(function.map(|name| (KIND_FUNC, name)));
         let ids = self.find(&wanted);
+        let tracepoint = |typedef: &String| ids.get(typedef.as_str()).copied();
         Found {
             preempt_count: ids.get(PREEMPT_COUNT).copied(),
+            function: function.and_then(|name| ids.get(name).copied()),
+            arguments: tracepoints
+                .iter()
+                .zip(&typedefs)
+                .filter_map(|(name, typedef)| Some(((*name).to_owned(), self.arguments(tracepoint(typedef)?)?)))
+                .collect(),
             tracepoints: tracepoints
                 .iter()
                 .zip(&typedefs)
-                .filter_map(|(name, typedef)| Some(((*name).to_owned(), *ids.get(typedef.as_str())?)))
+                .filter_map(|(name, typedef)| Some(((*name).to_owned(), tracepoint(typedef)?)))
                 .collect(),
             offsets: members
                 .iter()
                 .filter_map(|(name, path)| Some(((*name, *path), self.offset(*ids.get(name)?, path)?)))
                 .collect(),
         }
+    }
+
+    /// How many arguments a tracepoint has: its typedef is of a pointer to a prototype, whose first parameter is not one
+    /// of them.
+    fn arguments(&self, typedef: u32) -> Option<u32> {
+        let type_at = |id: u32| self.types.get(id.checked_sub(1)? as usize).map(|at| *at as usize);
+        let pointer = type_at(self.word(type_at(typedef)? + 8))?;
+        let prototype = type_at(self.word(pointer + 8))?;
+        (self.kind_at(prototype) == KIND_FUNC_PROTO)
+            .then(|| (self.word(prototype + 4) & 0xffff).checked_sub(1))
+            .flatten()
     }
 
     /// Byte offset of `a.b` in a struct.
@@ -161,6 +186,10 @@ impl Btf {
 pub struct Found {
     /// BTF id of the variable [`PREEMPT_COUNT`].
     pub preempt_count: Option<u32>,
+    /// BTF id of the function that was asked for.
+    pub function: Option<u32>,
+    /// Number of arguments by tracepoint.
+    pub arguments: HashMap<String, u32>,
     /// BTF id by tracepoint.
     pub tracepoints: HashMap<String, u32>,
     /// Byte offset by struct and path.
@@ -196,12 +225,15 @@ mod tests {
     /// A struct { int a; struct { int b; } ; } and a typedef: anonymous members are looked through.
     #[test]
     fn member_of_an_anonymous_struct_is_found() {
-        let strings = b"\0outer\0a\0b\0btf_trace_x\0";
+        let strings = b"\0outer\0a\0b\0btf_trace_x\0walk\0";
         let name = |wanted: &str| strings.windows(wanted.len()).position(|w| w == wanted.as_bytes()).unwrap() as u32;
         let mut types: Vec<u32> = vec![0, KIND_INT << 24, 4, 32]; // 1: int
         types.extend([0, KIND_STRUCT << 24 | 1, 4, name("b\0"), 1, 0]); // 2: struct { int b; }
         types.extend([name("outer"), KIND_STRUCT << 24 | 2, 8, name("a\0b"), 1, 0, 0, 2, 32]); // 3
-        types.extend([name("btf_trace_x"), KIND_TYPEDEF << 24, 1]); // 4
+        types.extend([name("btf_trace_x"), KIND_TYPEDEF << 24, 5]); // 4
+        types.extend([0, 2 << 24, 6]); // 5: a pointer
+        types.extend([0, KIND_FUNC_PROTO << 24 | 3, 1, 0, 1, 0, 1, 0, 1]); // 6: int (int, int, int)
+        types.extend([name("walk"), KIND_FUNC << 24, 6]); // 7
         let body: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let mut file: Vec<u8> = [0x0001_eb9fu32, 24, 0, body.len() as u32, body.len() as u32, strings.len() as u32]
             .iter()
@@ -209,7 +241,12 @@ mod tests {
             .collect();
         file.extend(&body);
         file.extend(strings);
-        let found = Btf::parse(file).unwrap().look_up(&["x", "y"], &[("outer", "a"), ("outer", "b"), ("outer", "c")]);
+        let found = Btf::parse(file).unwrap().look_up(
+            &["x", "y"],
+            &[("outer", "a"), ("outer", "b"), ("outer", "c")],
+            Some("walk"),
+        );
+        assert_eq!((found.function, found.arguments.get("x")), (Some(7), Some(&2)));
         assert_eq!(found.tracepoints, HashMap::from([("x".to_owned(), 4)]));
         assert_eq!(
             (found.offset("outer", "a"), found.offset("outer", "b"), found.offset("outer", "c")),

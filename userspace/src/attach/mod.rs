@@ -1,4 +1,5 @@
 //! From a plan to programs that run: objects, clauses linked in, targets, links. Names the kernel's refusals.
+pub mod arch;
 pub mod btf;
 pub mod budget;
 pub mod features;
@@ -9,6 +10,7 @@ pub mod sampling;
 pub mod tables;
 pub mod target;
 pub mod verifier;
+pub mod walk;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -19,15 +21,18 @@ use crate::program::codegen::{self, Compiled, Shape};
 use crate::program::insn::MapName;
 use crate::program::tree::Clause;
 use crate::providers::{Kernel, Probe, Provider};
-use crate::sys::{bpf, perf, tracefs};
+use crate::sys::{bpf, perf, process, tracefs};
 use btf::{Btf, Found};
 use budget::Limits;
 use features::Refusal;
 use object::{ClauseMaps, Linked, Maps};
 use path::{Hook, Path};
+use probes_common::walk::{Span, Standing};
 use sampling::{Samplers, Sampling};
 use tables::Tables;
 use target::Target;
+use walk::Walkers;
+use zerocopy::IntoBytes;
 
 /// The map of stacks, where a provider takes them.
 pub const STACKS: &str = "STACKS";
@@ -57,6 +62,7 @@ pub struct Enabled {
     pub facts: u32,
     programs: Vec<Program>,
     links: Vec<OwnedFd>,
+    walkers: Option<Walkers>,
     sampler: Option<(OwnedFd, Sampling)>,
     samplers: Option<Samplers>,
     /// At the end of the samplers.
@@ -114,9 +120,11 @@ pub fn enable(request: &Request) -> Result<Enabled> {
     let provider = request.provider;
     let facts = provider.facts(request.clause);
     let probes = (provider.probes)(facts, request.target.listed().is_some());
+    let needs_types = provider.walk.is_some() || probes.iter().any(|probe| probe.raw.is_none());
     let found = look_up(provider, &probes);
     let mut refusal = None;
-    for path in Path::candidates(&found, !probes.is_empty()) {
+    for path in Path::candidates(&found, !probes.is_empty()).into_iter().filter(|path| !needs_types || path.is_typed())
+    {
         match enable_by(path, request, facts, &probes, &found) {
             Ok(enabled) => return Ok(enabled),
             Err(error) => match error.downcast::<Refusal>() {
@@ -133,8 +141,10 @@ pub fn enable(request: &Request) -> Result<Enabled> {
 fn look_up(provider: &Provider, probes: &[Probe]) -> Found {
     let mut tracepoints: Vec<&str> = probes.iter().map(|probe| probe.tracepoint).collect();
     tracepoints.push("sys_enter");
-    let members: Vec<_> = target::MEMBERS.iter().chain(provider.members).copied().collect();
-    Btf::of_running_kernel().map(|btf| btf.look_up(&tracepoints, &members)).unwrap_or_default()
+    tracepoints.dedup();
+    let members: Vec<_> = arch::MEMBERS.iter().chain(&target::MEMBERS).chain(provider.members).copied().collect();
+    let function = provider.walk.map(|_| walk::FUNCTION);
+    Btf::of_running_kernel().map(|btf| btf.look_up(&tracepoints, &members, function)).unwrap_or_default()
 }
 
 fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found: &Found) -> Result<Enabled> {
@@ -142,7 +152,7 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     if path.hook != Hook::Raw && probes.iter().any(|probe| !found.tracepoints.contains_key(probe.tracepoint)) {
         return Err(Refusal::not_here("the kernel has no BTF").into());
     }
-    let kernel = Kernel { btf: found.clone(), task_direct: path.task_direct, task_pt_regs: path.task_pt_regs };
+    let kernel = Kernel { btf: found.clone(), task_direct: path.task_direct };
     let compiled = compile(request, path, found)?;
 
     // Shared by all providers; a program that has no use for one does not have it.
@@ -150,6 +160,8 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     shared.push(("TASK_DIRECT", u32::from(path.task_direct).to_ne_bytes().to_vec()));
     shared.push(("HEAD_WANTED", u32::from(provider.needs_head(request.clause, facts)).to_ne_bytes().to_vec()));
     shared.push(("VERDICT_KEPT", u32::from(path.is_never_preempted()).to_ne_bytes().to_vec()));
+    shared.push(("TASK_PT_REGS", u32::from(path.task_pt_regs).to_ne_bytes().to_vec()));
+    shared.extend(arch::globals(found));
     let own = (provider.globals)(&kernel, facts);
     let mut entries = request.target.map_entries();
     entries.extend((provider.map_entries)(facts));
@@ -157,6 +169,11 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     entries.push((STACKS, budget::stacks(request.limits, machine)));
     let on_demand: &[&str] = if machine.on_demand { &[STACKS] } else { &[] };
     let linked = Linked::new(provider.object, &shared, &own, &entries, on_demand)?;
+    if machine.on_demand
+        && let Some(stacks) = linked.maps.get(STACKS)
+    {
+        tables::warm(stacks.as_fd())?;
+    }
     request.target.fill(linked.map("TARGETS")?, linked.map("CGROUPS")?)?;
     for (map, key, value) in (provider.map_contents)(facts) {
         bpf::map_update(linked.map(map)?, &key, &value).with_context(|| format!("fill map `{map}`"))?;
@@ -182,7 +199,7 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
         let (hook, name) = match (path.hook, classic) {
             (Hook::Classic, Some(classic)) => (Hook::Classic, classic.program),
             (Hook::Classic | Hook::Typed, _) => (Hook::Typed, probe.typed),
-            (Hook::Raw, _) => (Hook::Raw, probe.raw),
+            (Hook::Raw, _) => (Hook::Raw, probe.raw.context("the program needs types")?),
         };
         let insns = linked.instructions(name, &compiled.code, &descriptors)?;
         let btf_id = found.tracepoints.get(probe.tracepoint).copied();
@@ -191,6 +208,12 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
             .map_err(|error| Refusal::load(provider, probe.tracepoint, error, request.verifier_log))?;
         programs.push(Program { probe: *probe, hook, program });
     }
+    let walkers = match provider.walk {
+        Some(walk) => Some(Walkers::load(walk, provider, found, |name| {
+            Ok((linked.instructions(name, &compiled.code, &descriptors)?, linked.license().clone()))
+        })?),
+        None => None,
+    };
     let sampler = match (provider.sampler, request.sampling) {
         (Some(name), Some(sampling)) => {
             let insns = linked.instructions(name, &compiled.code, &descriptors)?;
@@ -210,6 +233,7 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
         facts,
         programs,
         links: Vec::new(),
+        walkers,
         sampler,
         samplers: None,
         samples_due: None,
@@ -220,7 +244,9 @@ fn compile(request: &Request, path: Path, found: &Found) -> Result<Compiled> {
     let provider = request.provider;
     let task = |member| found.offset("task_struct", member);
     let machine = codegen::Machine {
-        task_direct: path.task_direct,
+        // A task that a typed program was given can be read whatever the kernel.
+        task_direct: path.task_direct || provider.about_another && path.is_typed(),
+        another: provider.about_another.then(|| another(found)),
         task_comm: task("comm"),
         task_real_parent: task("real_parent"),
         task_tgid: task("tgid"),
@@ -230,6 +256,17 @@ fn compile(request: &Request, path: Path, found: &Found) -> Result<Compiled> {
         intervals: request.intervals,
     };
     Ok(codegen::compile(request.clause, &machine)?)
+}
+
+fn another(found: &Found) -> codegen::Another {
+    let path = |steps: &[(&'static str, &'static str)]| -> Option<Vec<u32>> {
+        steps.iter().map(|(structure, member)| found.offset(structure, member)).collect()
+    };
+    let cgroup = [("task_struct", "cgroups"), ("css_set", "dfl_cgrp"), ("cgroup", "kn"), ("kernfs_node", "id")];
+    codegen::Another {
+        cred: path(&[("task_struct", "cred"), ("cred", "uid"), ("cred", "gid")]).and_then(|path| path.try_into().ok()),
+        cgroup: path(&cgroup).and_then(|path| path.try_into().ok()),
+    }
 }
 
 fn constants_map(bytes: &[u8]) -> Result<Option<OwnedFd>> {
@@ -279,14 +316,44 @@ impl Enabled {
         target.add_existing_children(self.maps["TARGETS"].as_fd(), self.maps.get("GENERATION").map(AsFd::as_fd))
     }
 
+    /// For a provider that knows what each thread does: notes it, and lets firings count from here on. Gives the threads
+    /// that sleep, whose user stacks it cannot walk.
+    pub fn begin(&self) -> Result<Vec<Standing>> {
+        let Some(walkers) = &self.walkers else { return Ok(Vec::new()) };
+        self.set_span(Span { begin_ns: process::monotonic_ns(), end_ns: 0 })?;
+        walkers.at_start()
+    }
+
+    /// Fires what is open at this moment, so that a report that is read now has it.
+    pub fn fire_open(&self) -> Result<()> {
+        self.walkers.as_ref().map_or(Ok(()), Walkers::at_end)
+    }
+
+    fn set_span(&self, span: Span) -> Result<()> {
+        let words = [span.begin_ns, span.end_ns];
+        bpf::map_update(self.maps["SPAN"].as_fd(), &0u32.to_ne_bytes(), words.as_bytes()).context("set the time span")
+    }
+
+    /// From here on nothing counts, though programs may still be called.
+    fn end(&self) -> Result<()> {
+        if self.walkers.is_none() {
+            return Ok(());
+        }
+        let mut words = [0u64; 2];
+        bpf::map_lookup(self.maps["SPAN"].as_fd(), &0u32.to_ne_bytes(), words.as_mut_bytes())?;
+        self.set_span(Span { begin_ns: words[0], end_ns: process::monotonic_ns() })
+    }
+
     /// Detaches all programs and waits until none of them runs any more.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self) -> Result<()> {
+        self.end()?;
         // Entries first: a return whose entry was seen is seen.
         self.samplers_end();
         while let Some(link) = self.links.pop() {
             drop(link);
         }
-        crate::sys::process::wait_for_grace_period();
+        process::wait_for_grace_period();
+        Ok(())
     }
 
     fn samplers_end(&mut self) {
@@ -322,4 +389,4 @@ impl Enabled {
     }
 }
 
-const _: () = assert!(LOSS_KINDS == 16, "the ledger's map and its reader agree");
+const _: () = assert!(LOSS_KINDS == 24, "the ledger's map and its reader agree");

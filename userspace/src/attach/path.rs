@@ -51,6 +51,11 @@ impl Path {
         self.hook == Hook::Classic || cfg!(target_arch = "x86_64")
     }
 
+    /// Programs are given pointers that the verifier knows.
+    pub fn is_typed(self) -> bool {
+        self.hook != Hook::Raw
+    }
+
     pub fn is_last_resort(self) -> bool {
         self.hook == Hook::Raw
     }

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
+use probes_common::stack::Stack;
 
 use super::Request;
 use super::btf::Found;
@@ -139,4 +140,19 @@ fn outer(inner: BorrowedFd) -> Result<OwnedFd> {
     let map = bpf::map_create(&spec)?;
     bpf::map_update(map.as_fd(), &0u32.to_ne_bytes(), &inner.as_raw_fd().to_ne_bytes())?;
     Ok(map)
+}
+
+/// Gives each CPU a few elements in hand of the map of stacks, whose memory is taken on demand: at first it has one, more
+/// come only once interrupts are on again, and a program that takes two stacks before would lose the second
+/// (v6.18 kernel/bpf/memalloc.c: prefill_mem_cache; what is deleted on a CPU is kept there for the next one).
+pub fn warm(stacks: BorrowedFd) -> Result<()> {
+    const IN_HAND: u64 = 8;
+    let value = [0u8; size_of::<Stack>()];
+    process::on_each_cpu(|| {
+        // Where there is no memory, there will be none later: that is counted.
+        let keys = || (0..IN_HAND).map(u64::to_ne_bytes);
+        keys().for_each(|key| drop(bpf::map_update(stacks, &key, &value)));
+        keys().for_each(|key| drop(bpf::map_delete(stacks, &key)));
+    })
+    .context("take memory for stacks")
 }

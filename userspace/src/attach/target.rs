@@ -32,7 +32,7 @@ pub struct Target {
     pub comm: Option<String>,
 }
 
-pub const MEMBERS: [(&str, &str); 10] = [
+pub const MEMBERS: [(&str, &str); 16] = [
     ("task_struct", "tgid"),
     ("task_struct", "pid"),
     ("task_struct", "comm"),
@@ -42,6 +42,12 @@ pub const MEMBERS: [(&str, &str); 10] = [
     ("pid", "level"),
     ("pid", "numbers"),
     ("pid_namespace", "ns.inum"),
+    ("task_struct", "cgroups"),
+    ("css_set", "dfl_cgrp"),
+    ("cgroup", "kn"),
+    ("kernfs_node", "id"),
+    ("cgroup", "self.parent"),
+    ("cgroup_subsys_state", "cgroup"),
     ("bpf_htab", "ma"),
 ];
 
@@ -81,6 +87,11 @@ impl Target {
             mode |= TARGET_FOLLOW;
         }
         let (dev, ino) = pid_namespace();
+        let mut cgroups = [0u64; CGROUPS_MAX as usize];
+        for (id, folder) in cgroups.iter_mut().zip(&self.cgroups) {
+            // A cgroup's id is its folder's inode (v5.10 kernel/cgroup/cgroup.c: cgroup_id).
+            *id = fs::metadata(folder).map_or(0, |folder| folder.ino());
+        }
         vec![
             ("TARGET_MODE", word(mode)),
             ("TARGET_TGID", word(self.pids.first().copied().unwrap_or(0))),
@@ -88,6 +99,13 @@ impl Target {
             ("PIDNS_DEV", dev.to_ne_bytes().to_vec()),
             ("PIDNS_INO", ino.to_ne_bytes().to_vec()),
             ("CGROUPS_USED", word(self.cgroups.len() as u32)),
+            ("CGROUP_IDS", cgroups.iter().flat_map(|id| id.to_ne_bytes()).collect()),
+            ("TASK_CGROUPS", offset("task_struct", "cgroups")),
+            ("CSS_SET_CGROUP", offset("css_set", "dfl_cgrp")),
+            ("CGROUP_NODE", offset("cgroup", "kn")),
+            ("NODE_ID", offset("kernfs_node", "id")),
+            ("CGROUP_PARENT", offset("cgroup", "self.parent")),
+            ("CSS_CGROUP", offset("cgroup_subsys_state", "cgroup")),
             ("TASK_TGID", offset("task_struct", "tgid")),
             ("TASK_TID", offset("task_struct", "pid")),
             ("TASK_GROUP_LEADER", offset("task_struct", "group_leader")),

@@ -34,6 +34,9 @@ pub enum Command {
     /// Sample where processes run: functions and stacks, user and kernel
     #[command(after_help = PROFILE_EXAMPLES)]
     Profile(Box<Profile>),
+    /// Time off the CPU: asleep and waiting, by the stack that it was left from, and who woke it
+    #[command(after_help = OFFCPU_EXAMPLES)]
+    Offcpu(Box<Offcpu>),
     /// Show providers and the fields that --by, --where and --agg can name
     List {
         /// Only fields whose name matches this pattern, such as 'arg*'
@@ -62,6 +65,63 @@ const PROFILE_EXAMPLES: &str = "Examples:
 
 Fields and keys: spoor list";
 
+const OFFCPU_EXAMPLES: &str = "Examples:
+  spoor offcpu -p 4242 -d 5s                            what it waits for, by stack
+  spoor offcpu -p 4242 -d 5s --wakers                   and who ends the wait
+  spoor offcpu -p 4242 -d 5s --min 10ms --state D       only long waits for the disk
+  spoor offcpu -p 4242 -d 5s --state R --by tid         who waits for a CPU
+  spoor offcpu -p 4242 -d 5s --by tid --agg 'quantize(offcpu)'
+  spoor offcpu -p 4242 -d 5s -o flame.svg               a flame graph of the time asleep
+
+Fields and keys: spoor list";
+
+#[derive(Debug, Args)]
+pub struct Offcpu {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub time: TimeArgs,
+    #[command(flatten)]
+    pub waits: WaitArgs,
+    #[command(flatten)]
+    pub naming: NamingArgs,
+    #[command(flatten)]
+    pub clause: ClauseArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Run COMMAND, trace it from its first instruction, and end when it ends
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Waits")]
+pub struct WaitArgs {
+    /// Only waits that lasted at least this long, such as 10ms or 50us
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = super::duration::parse_short)]
+    pub min: Option<Duration>,
+    /// Only waits that lasted at most this long
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = super::duration::parse_short)]
+    pub max: Option<Duration>,
+    /// Only threads that left the CPU in one of these states: R (preempted), S, D, T, t, I...
+    #[arg(long = "state", value_name = "STATE,...", value_delimiter = ',')]
+    pub states: Vec<String>,
+    /// Add who woke the thread, and from where
+    #[arg(long)]
+    pub wakers: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Names")]
+pub struct NamingArgs {
+    /// Name functions that were inlined, too, from DWARF
+    #[arg(long)]
+    pub inlines: bool,
+    /// Name source files and lines, from DWARF
+    #[arg(long)]
+    pub lines: bool,
+}
+
 #[derive(Debug, Args)]
 pub struct Profile {
     #[command(flatten)]
@@ -70,6 +130,8 @@ pub struct Profile {
     pub time: TimeArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub naming: NamingArgs,
     #[command(flatten)]
     pub clause: ClauseArgs,
     #[command(flatten)]
@@ -88,12 +150,6 @@ pub struct SamplingArgs {
     /// What to sample: cpu-clock, page-faults, context-switches, cycles, instructions, cache-misses...
     #[arg(long, value_name = "EVENT", default_value = "cpu-clock")]
     pub event: String,
-    /// Name functions that were inlined, too, from DWARF
-    #[arg(long)]
-    pub inlines: bool,
-    /// Name source files and lines, from DWARF
-    #[arg(long)]
-    pub lines: bool,
 }
 
 #[derive(Debug, Args)]

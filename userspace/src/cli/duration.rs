@@ -6,16 +6,26 @@ use super::UsageError;
 /// 10 years, as long as humantime has them. The clock ends at some point beyond, and with it the program.
 const LONGEST: Duration = Duration::from_secs(10 * 31_557_600);
 
+/// How long something is to go on: 1 ms at least.
 pub fn parse(text: &str) -> Result<Duration, UsageError> {
-    let wrong = |why| UsageError::new(why, "5s, 500ms or 2m");
+    at_least(Duration::from_millis(1), text, "5s, 500ms or 2m")
+}
+
+/// How long something has lasted: any time but none.
+pub fn parse_short(text: &str) -> Result<Duration, UsageError> {
+    at_least(Duration::from_nanos(1), text, "10ms, 50us or 1s")
+}
+
+fn at_least(least: Duration, text: &str, advice: &str) -> Result<Duration, UsageError> {
+    let wrong = |why: &str| UsageError::new(why, advice);
     let seconds = text.parse::<f64>().ok().map(Duration::try_from_secs_f64);
     let duration = match seconds {
         Some(Ok(duration)) => duration,
         Some(Err(_)) => return Err(wrong("not a duration")),
         None => humantime::parse_duration(text).map_err(|_| wrong("not a duration"))?,
     };
-    if duration < Duration::from_millis(1) {
-        return Err(wrong("shorter than 1ms"));
+    if duration < least {
+        return Err(wrong(&format!("shorter than {}", humantime::format_duration(least))));
     }
     if duration > LONGEST {
         return Err(wrong("longer than 10 years"));

@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::UsageError;
-use super::args::{ClauseArgs, FormatArg, OutputArgs, Profile, SortArg, Syscalls, TargetArgs, TimeArgs};
+use super::args::{
+    ClauseArgs, FormatArg, NamingArgs, Offcpu, OutputArgs, Profile, SortArg, Syscalls, TargetArgs, TimeArgs, WaitArgs,
+};
 use crate::attach::budget::Limits;
 use crate::attach::sampling::{EVENTS, Event, Sampling};
 use crate::attach::target::{Target, cgroup_folder};
@@ -22,6 +24,7 @@ use crate::providers::{self, Provider};
 use crate::render::Format;
 use crate::render::report::{KeyColumn, Layout, ValueColumn};
 use crate::symbolize::stacks::Options;
+use probes_common::sched::STATE_RUNNABLE;
 
 /// Everything that a session needs to know.
 pub struct Plan {
@@ -64,11 +67,16 @@ struct Typed {
     output: OutputArgs,
     events: bool,
     ring_bytes: u32,
-    latency: bool,
+    columns: Vec<ColumnText>,
+    /// What options say that are no part of every command.
+    condition: Option<Expr>,
     run: Vec<OsString>,
     sampling: Option<Sampling>,
     naming: Options,
 }
+
+/// Title, name in JSON, function.
+type ColumnText = (&'static str, &'static str, &'static str);
 
 /// Errors: [`UsageError`], which exits with 2.
 pub fn syscalls(args: Syscalls) -> Result<Plan> {
@@ -85,7 +93,8 @@ pub fn syscalls(args: Syscalls) -> Result<Plan> {
         output: args.output,
         events: args.stream.events,
         ring_bytes: args.stream.ring,
-        latency: args.latency,
+        columns: (providers::syscall::PROVIDER.default_columns)(args.latency),
+        condition: None,
         run: args.command,
         sampling: None,
         naming: Options::default(),
@@ -109,11 +118,75 @@ pub fn profile(args: Profile) -> Result<Plan> {
         output: args.output,
         events: false,
         ring_bytes: 0,
-        latency: false,
+        columns: (providers::profile::PROVIDER.default_columns)(false),
+        condition: None,
         run: args.command,
         sampling: Some(Sampling { event, hz: args.sampling.hz.map(u64::from) }),
-        naming: Options { inlines: args.sampling.inlines, lines: args.sampling.lines },
+        naming: naming(&args.naming),
     })
+}
+
+/// Errors: [`UsageError`], which exits with 2.
+pub fn offcpu(mut args: Offcpu) -> Result<Plan> {
+    let provider = &providers::sched::PROVIDER;
+    if args.waits.wakers {
+        let by = args.clause.by.as_deref().unwrap_or(provider.default_key);
+        args.clause.by = Some(format!("{by},{WAKERS}"));
+    }
+    let states = states(&args.waits.states)?;
+    let mut columns = (provider.default_columns)(false);
+    // Who is preempted does not sleep.
+    if states == [STATE_RUNNABLE] {
+        columns.swap(0, 1);
+    }
+    let condition = waits(&args.waits, states, &Scope::new(provider.fields.iter()));
+    plan(Typed {
+        command_name: "offcpu",
+        provider,
+        target: args.target,
+        time: args.time,
+        clause: args.clause,
+        output: args.output,
+        events: false,
+        ring_bytes: 0,
+        columns,
+        condition,
+        run: args.command,
+        sampling: None,
+        naming: naming(&args.naming),
+    })
+}
+
+/// The keys of --wakers.
+const WAKERS: &str = "waker,waker_kstack,waker_ustack";
+
+fn naming(args: &NamingArgs) -> Options {
+    Options { inlines: args.inlines, lines: args.lines }
+}
+
+fn states(letters: &[String]) -> Result<Vec<u64>> {
+    let number = |letter: &String| {
+        providers::sched::state(letter).ok_or_else(|| {
+            let what = format!("--state `{}`: no such state", printable(letter));
+            UsageError::new(&what, &format!("one of {}", providers::sched::states().join(", "))).into()
+        })
+    };
+    let mut states = letters.iter().map(number).collect::<Result<Vec<_>>>()?;
+    states.sort_unstable();
+    states.dedup();
+    Ok(states)
+}
+
+fn waits(args: &WaitArgs, states: Vec<u64>, scope: &Scope) -> Option<Expr> {
+    let field = |name| Expr::field(scope.field(name).expect("a field of the provider"));
+    let limit = |op, limit: Duration| {
+        let ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        Expr::binary(op, field("offcpu"), Expr::constant(ns, Type::Unsigned))
+    };
+    let state =
+        (!states.is_empty()).then(|| Expr { node: Node::OneOf(Box::new(field("state")), states), ty: Type::Unsigned });
+    let parts = [args.min.map(|min| limit(BinaryOp::Ge, min)), args.max.map(|max| limit(BinaryOp::Le, max)), state];
+    parts.into_iter().flatten().reduce(|all, part| Expr::truth_of(BinaryOp::LogicalAnd, all, part))
 }
 
 /// Stacks take a page each: people are shown those that matter.
@@ -122,11 +195,11 @@ const STACKS_SHOWN: usize = 10;
 fn plan(typed: Typed) -> Result<Plan> {
     let Typed { provider, clause, .. } = &typed;
     let scope = Scope::new(provider.fields.iter());
-    let predicate = predicate(&typed.target, clause.predicate.as_deref(), &scope)?;
+    let predicate = predicate(&typed.target, typed.condition.clone(), clause.predicate.as_deref(), &scope)?;
     let (action, keys, values) = if typed.events {
         (Action::Stream, Vec::new(), Vec::new())
     } else {
-        aggregation(provider, &scope, clause.by.as_deref(), &clause.functions, typed.latency)?
+        aggregation(provider, &scope, clause.by.as_deref(), &clause.functions, &typed.columns)?
     };
     let layout = if clause.functions.is_empty() { Layout::Table } else { Layout::Dtrace };
     let format = format(&typed.output);
@@ -180,7 +253,7 @@ fn check_format(typed: &Typed, format: Format, has_stacks: bool) -> Result<()> {
         return refuse("has no place for --events", "--format json for one object a line, or text");
     }
     if format.needs_stacks() && !has_stacks {
-        return refuse("needs stacks as keys", "spoor profile, with --by stack, ustack or kstack");
+        return refuse("needs stacks as keys", "spoor profile or spoor offcpu, with --by stack, ustack or kstack");
     }
     if format.is_one_document() && typed.time.interval.is_some() {
         return refuse("holds one report, and -i makes several", "leave out -i, or --format folded or json");
@@ -203,8 +276,8 @@ fn target(args: &TargetArgs) -> Result<Target> {
     })
 }
 
-/// `--comm` and `--where` together.
-fn predicate(target: &TargetArgs, text: Option<&str>, scope: &Scope) -> Result<Option<Expr>> {
+/// `--comm`, options of one command, and `--where` together.
+fn predicate(target: &TargetArgs, options: Option<Expr>, text: Option<&str>, scope: &Scope) -> Result<Option<Expr>> {
     let comm = match &target.comm {
         Some(pattern) => {
             let glob = Glob::parse(pattern.as_bytes()).map_err(|error| {
@@ -219,10 +292,8 @@ fn predicate(target: &TargetArgs, text: Option<&str>, scope: &Scope) -> Result<O
     let condition = text
         .map(|text| check::predicate(text, scope).map_err(|error| UsageError::in_expression(&error, "--where")))
         .transpose()?;
-    Ok(match (comm, condition) {
-        (Some(comm), Some(condition)) => Some(Expr::truth_of(BinaryOp::LogicalAnd, comm, condition)),
-        (comm, condition) => comm.or(condition),
-    })
+    let parts = [comm, options, condition].into_iter().flatten();
+    Ok(parts.reduce(|all, part| Expr::truth_of(BinaryOp::LogicalAnd, all, part)))
 }
 
 fn aggregation(
@@ -230,7 +301,7 @@ fn aggregation(
     scope: &Scope,
     by: Option<&str>,
     functions: &[String],
-    latency: bool,
+    default_columns: &[ColumnText],
 ) -> Result<(Action, Vec<KeyColumn>, Vec<ValueColumn>)> {
     let default_key = if functions.is_empty() { Some(provider.default_key) } else { None };
     let keys = match by.or(default_key).map(both_halves) {
@@ -249,7 +320,7 @@ fn aggregation(
         Ok(())
     };
     if functions.is_empty() {
-        for (title, name, text) in (provider.default_columns)(latency) {
+        for (title, name, text) in default_columns {
             add(title, name, text)?;
         }
     }

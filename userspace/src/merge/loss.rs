@@ -27,7 +27,7 @@ pub struct Context {
 type Sentence = (LossKind, &'static str, bool, &'static str, &'static str);
 
 /// Kind, name in JSON, whether something is lost, what happened, what to do. `{keys}` and `{ring}` are filled in.
-const SENTENCES: [Sentence; 15] = [
+const SENTENCES: [Sentence; 18] = [
     (
         LossKind::TableFull,
         "table_full",
@@ -105,10 +105,19 @@ const SENTENCES: [Sentence; 15] = [
         LossKind::StackCollided,
         "stack_collided",
         true,
-        "firings counted without their stack: four stacks have the same hash",
+        "firings counted without their stack: two others have the same hash",
         "",
     ),
     (LossKind::StackFailed, "stack_failed", true, "firings counted without their stack: it could not be taken", ""),
+    (
+        LossKind::ThreadFull,
+        "thread_full",
+        true,
+        "switches of threads not counted: more than 16384 threads are traced",
+        "a narrower target",
+    ),
+    (LossKind::OffBefore, "off_before", false, "waits that had begun before tracing did, counted from there on", ""),
+    (LossKind::OffAtEnd, "off_at_end", false, "waits that were not over at the end, counted up to there", ""),
 ];
 
 /// Lines for everything that is not zero.

@@ -1,5 +1,7 @@
 //! The table of providers: what each can tell, and what it needs from the kernel. No provider is named anywhere else.
+mod lives;
 pub mod profile;
+pub mod sched;
 pub mod syscall;
 
 use crate::attach::btf::Found;
@@ -45,6 +47,10 @@ pub struct Provider {
     pub probes: fn(facts: u32, listed: bool) -> Vec<Probe>,
     /// The program that perf events give their samples to.
     pub sampler: Option<&'static str>,
+    /// Its firings are about a task that is not the one at work: facts come from the firing's head.
+    pub about_another: bool,
+    /// Programs that walk over all threads at the beginning and for a report.
+    pub walk: Option<Walk>,
     /// Struct members that its globals are made of.
     pub members: &'static [(&'static str, &'static str)],
     /// Constants of its object.
@@ -76,15 +82,24 @@ impl std::ops::AddAssign for TextFaults {
     }
 }
 
+/// Programs that the kernel calls for each thread (bpf_iter). Kernel: 5.8.
+#[derive(Debug, Clone, Copy)]
+pub struct Walk {
+    /// Notes what each thread does. What it writes is a [`probes_common::walk::Standing`] for each that sleeps.
+    pub at_start: &'static str,
+    /// Fires what is open.
+    pub at_end: &'static str,
+}
+
 /// A tracepoint with the programs that can be attached to it.
 #[derive(Debug, Clone, Copy)]
 pub struct Probe {
     pub tracepoint: &'static str,
     /// For typed pointers (tp_btf).
     pub typed: &'static str,
-    /// For raw arguments (raw_tp).
-    pub raw: &'static str,
-    /// For a perf event. None: no record has what the program needs.
+    /// For raw arguments (raw_tp). None: the program needs types.
+    pub raw: Option<&'static str>,
+    /// For a perf event. None: no record has what the program needs, or it is never preempted.
     pub classic: Option<Classic>,
 }
 
@@ -113,12 +128,11 @@ pub struct InFlight {
 #[derive(Debug, Clone)]
 pub struct Kernel {
     pub btf: Found,
-    /// Tasks can be read directly (5.11), and bpf_task_pt_regs exists (5.15).
+    /// Tasks can be read directly (5.11).
     pub task_direct: bool,
-    pub task_pt_regs: bool,
 }
 
-pub static PROVIDERS: [&Provider; 2] = [&syscall::PROVIDER, &profile::PROVIDER];
+pub static PROVIDERS: [&Provider; 3] = [&syscall::PROVIDER, &profile::PROVIDER, &sched::PROVIDER];
 
 impl Provider {
     pub fn scope(&self) -> Vec<&'static Field> {

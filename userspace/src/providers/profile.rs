@@ -3,7 +3,7 @@ use std::mem::{offset_of, size_of};
 
 use probes_common::profile::{FACT_KSTACK, FACT_LEAF, FACT_USTACK, ProfileFiring};
 
-use super::{Classic, Probe, Provider};
+use super::{Provider, lives};
 use crate::program::field::{Field, Half, Kind, Source, Unit};
 use crate::program::tree::Type;
 
@@ -28,36 +28,6 @@ static FIELDS: [Field; 5] = [
     ),
 ];
 
-const fn probe(tracepoint: &'static str, programs: [&'static str; 3], event: &'static str) -> Probe {
-    let [typed, raw, program] = programs;
-    Probe { tracepoint, typed, raw, classic: Some(Classic { event, program, first_namespace_only: false }) }
-}
-
-const THREAD_START: Probe = Probe {
-    // The record of sched_process_fork does not say whether the child is a thread.
-    classic: Some(Classic { event: "task/task_newtask", program: "thread_start_classic", first_namespace_only: true }),
-    ..probe("sched_process_fork", ["thread_start", "thread_start_raw", ""], "")
-};
-const THREAD_END: Probe =
-    probe("sched_process_exit", ["thread_end", "thread_end_raw", "thread_end_classic"], "sched/sched_process_exit");
-const EXEC: Probe = probe("sched_process_exec", ["exec", "exec_raw", "exec_classic"], "sched/sched_process_exec");
-
-/// A number on the list may be given to a stranger, and so may one whose addresses have names.
-fn probes(facts: u32, listed: bool) -> Vec<Probe> {
-    let names_users = facts & (FACT_USTACK | FACT_LEAF) != 0;
-    let mut probes = Vec::new();
-    if listed || names_users {
-        probes.push(THREAD_START);
-    }
-    if listed {
-        probes.push(THREAD_END);
-    }
-    if names_users {
-        probes.push(EXEC);
-    }
-    probes
-}
-
 pub static PROVIDER: Provider = Provider {
     name: "profile",
     doc: "samples of what runs on each CPU",
@@ -80,8 +50,10 @@ pub static PROVIDER: Provider = Provider {
     stream_facts: FACT_KSTACK | FACT_USTACK,
     default_columns: |_| vec![("samples", "count", "count()")],
     default_key: "kstack,ustack",
-    probes,
+    probes: |facts, listed| lives::probes(facts & (FACT_USTACK | FACT_LEAF) != 0, listed),
     sampler: Some("sample"),
+    about_another: false,
+    walk: None,
     members: &[],
     globals: |_, facts| vec![("FACTS", facts.to_ne_bytes().to_vec())],
     map_entries: |_| Vec::new(),

@@ -8,6 +8,7 @@ use probes_common::syscall::{
 };
 use probes_common::target::UNKNOWN_OFFSET;
 
+use super::lives::{THREAD_END, THREAD_START};
 use super::{Classic, InFlight, Kernel, Probe, Provider, TextFaults};
 use crate::program::field::{Field, Kind, Names, Source, Unit};
 use crate::program::tree::Type;
@@ -87,11 +88,12 @@ pub static PROVIDER: Provider = Provider {
     default_key: "syscall",
     probes,
     sampler: None,
+    about_another: false,
+    walk: None,
     members: &[
         ("task_struct", "thread_info.status"),
         ("task_struct", "thread_info.flags"),
         ("task_struct", "exit_code"),
-        ("task_struct", "stack"),
     ],
     globals,
     map_entries,
@@ -125,26 +127,13 @@ fn default_columns(latency: bool) -> Vec<(&'static str, &'static str, &'static s
 }
 
 const fn probe(tracepoint: &'static str, typed: &'static str, raw: &'static str, classic: Classic) -> Probe {
-    Probe { tracepoint, typed, raw, classic: Some(classic) }
+    Probe { tracepoint, typed, raw: Some(raw), classic: Some(classic) }
 }
 
 const fn classic(event: &'static str, program: &'static str) -> Classic {
     Classic { event, program, first_namespace_only: false }
 }
 
-const THREAD_START: Probe = probe(
-    "sched_process_fork",
-    "thread_start",
-    "thread_start_raw",
-    // The record of sched_process_fork does not say whether the child is a thread.
-    Classic { first_namespace_only: true, ..classic("task/task_newtask", "thread_start_classic") },
-);
-const THREAD_END: Probe = probe(
-    "sched_process_exit",
-    "thread_end",
-    "thread_end_raw",
-    classic("sched/sched_process_exit", "thread_end_classic"),
-);
 const SYS_EXIT: Probe =
     probe("sys_exit", "sys_exit", "sys_exit_raw", classic("raw_syscalls/sys_exit", "sys_exit_classic"));
 const SYS_ENTER: Probe =
@@ -191,12 +180,9 @@ struct Architecture {
     nr: u32,
     args: [u32; 6],
     compat_args: [u32; 6],
-    ip: u32,
     cx: u32,
     r11: u32,
     flags: u32,
-    regs_bytes: u32,
-    stack_bytes: u32,
     /// Member of task_struct whose bits `compat_mask` show a 32-bit call.
     compat: &'static str,
     compat_mask: u32,
@@ -219,12 +205,9 @@ const ARCHITECTURE: Architecture = Architecture {
     // di, si, dx, r10, r8, r9; of 32-bit calls bx, cx, dx, si, di, bp
     args: [112, 104, 96, 56, 72, 64],
     compat_args: [40, 88, 96, 104, 112, 32],
-    ip: 128,
     cx: 88,
     r11: 48,
     flags: 144,
-    regs_bytes: 168,
-    stack_bytes: 16_384,
     compat: "thread_info.status",
     compat_mask: 2,
     // clone, fork, vfork, clone3
@@ -245,12 +228,9 @@ const ARCHITECTURE: Architecture = Architecture {
     nr: 280,
     args: [272, 8, 16, 24, 32, 40],
     compat_args: [272, 8, 16, 24, 32, 40],
-    ip: 256,
     cx: UNKNOWN_OFFSET,
     r11: UNKNOWN_OFFSET,
     flags: UNKNOWN_OFFSET,
-    regs_bytes: 336,
-    stack_bytes: 16_384,
     compat: "thread_info.flags",
     compat_mask: 1 << 22,
     twice: [220, NONE, NONE, 435],
@@ -280,17 +260,12 @@ fn globals(kernel: &Kernel, facts: u32) -> Vec<(&'static str, Vec<u8>)> {
         ("REGS_NR", word(a.nr)),
         ("REGS_ARGS", a.args.iter().flat_map(|offset| offset.to_ne_bytes()).collect()),
         ("REGS_COMPAT_ARGS", a.compat_args.iter().flat_map(|offset| offset.to_ne_bytes()).collect()),
-        ("REGS_IP", word(a.ip)),
         ("REGS_CX", word(a.cx)),
         ("REGS_R11", word(a.r11)),
         ("REGS_FLAGS", word(a.flags)),
-        ("REGS_BYTES", word(a.regs_bytes)),
-        ("STACK_BYTES", word(a.stack_bytes)),
         ("TASK_COMPAT", task(a.compat)),
         ("COMPAT_MASK", word(a.compat_mask)),
         ("TASK_EXIT_CODE", task("exit_code")),
-        ("TASK_STACK", task("stack")),
-        ("TASK_PT_REGS", word(kernel.task_pt_regs.into())),
         ("RETURN_TWICE", ids(&a.twice, &a.compat_twice)),
         ("NEVER_RETURN", ids(&a.never, &a.compat_never)),
         ("EXEC", ids(&a.exec, &a.compat_exec)),

@@ -28,7 +28,7 @@ use crate::providers::TextFaults;
 use crate::render::report::{Loss, Report};
 use crate::render::{self, Format, State};
 use crate::sinks::{Sink, file, stderr};
-use crate::snapshot::{self, loss::Counters};
+use crate::snapshot::{self, loss::Counters, standing};
 use crate::stream::Stream;
 use crate::sys::command::{Inherited, Stopped};
 use crate::sys::process;
@@ -175,6 +175,11 @@ impl Session {
         self.started_unix_ns = process::unix_ns();
         self.since_ns = process::monotonic_ns();
         self.enabled.go(&self.plan.target)?;
+        if self.plan.provider.walk.is_some() {
+            self.since_ns = process::monotonic_ns();
+            let standing = self.enabled.begin()?;
+            standing::keep(&standing, &self.enabled.maps)?;
+        }
         if command.is_none() {
             self.at_start = target::ended(&self.plan.target);
         }
@@ -239,7 +244,7 @@ impl Session {
 
     fn stop(mut self, end: End) -> Result<Outcome> {
         self.remember()?;
-        self.enabled.stop();
+        self.enabled.stop()?;
         self.clear_live();
         let finished = match end {
             End::PipeClosed => Ok(()),
@@ -254,6 +259,7 @@ impl Session {
 
     /// Reads what happened since the last report and prints it.
     fn report_interval(&mut self) -> Result<()> {
+        self.enabled.fire_open()?;
         let mut report = self.report()?;
         self.lost |= report.loss.total() > 0;
         if let Action::Aggregate { keys, columns } = &self.plan.clause.action

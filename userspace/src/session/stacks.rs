@@ -36,7 +36,9 @@ pub struct Namer {
     leaves: HashMap<u64, String>,
 }
 
-/// Where the kernel half and the user half of one stack are both keys, next to each other, they are one.
+/// Where the kernel half and the user half of one stack are both keys, next to each other, they are one: `waker_kstack`
+/// becomes `waker_stack`.
+const KERNEL: &str = "kstack";
 const BOTH: &str = "stack";
 /// In place of the function or module of a leaf that the kernel side could not keep.
 const LOST: &str = "[lost]";
@@ -140,7 +142,8 @@ impl Namer {
         ids.dedup();
         let raw = stacks::read(map, &ids).context("read the stacks")?;
         let frames = self.frames_of(&raw);
-        let joined = joined(&halves);
+        let pairs = pairs(&halves);
+        let user_of = |key: usize| pairs.iter().find(|(kernel, _)| *kernel == key).map(|(_, user)| *user);
         let mut shared: HashMap<(u64, u64), Arc<Stack>> = HashMap::new();
         let mut stack = |kernel: u64, user: u64| {
             let key = (kernel, user);
@@ -154,21 +157,19 @@ impl Namer {
                         KeyValue::Text(self.leaves.get(&id).cloned().unwrap_or_default().into_bytes())
                     }
                     Half::Kernel => {
-                        let user = joined.and_then(|other| id_of(&row.keys[other]));
+                        let user = user_of(part.key).and_then(|user| id_of(&row.keys[user]));
                         KeyValue::Stack(stack(id, user.unwrap_or(NO_STACK)))
                     }
                     Half::User => KeyValue::Stack(stack(NO_STACK, id)),
                 };
             }
-            if let Some(user) = joined {
-                row.keys.remove(user);
+            for (_, user) in pairs.iter().rev() {
+                row.keys.remove(*user);
             }
         }
-        if let Some(user) = joined {
-            columns.remove(user);
-            if let Some(part) = halves.iter().find(|part| part.half == Half::Kernel) {
-                columns[part.key].name = BOTH.to_owned();
-            }
+        for (kernel, user) in pairs.iter().rev() {
+            columns.remove(*user);
+            columns[*kernel].name = columns[*kernel].name.replace(KERNEL, BOTH);
         }
         Ok(())
     }
@@ -193,10 +194,11 @@ impl Namer {
     }
 }
 
-/// The key of the user half that follows the kernel half.
-fn joined(halves: &[Part]) -> Option<usize> {
-    let kernel = halves.iter().find(|part| part.half == Half::Kernel)?;
-    halves.iter().find(|part| part.half == Half::User && part.key == kernel.key + 1).map(|part| part.key)
+/// Keys of kernel halves, each with the user half that follows it.
+fn pairs(halves: &[Part]) -> Vec<(usize, usize)> {
+    let is_pair =
+        |pair: &&[Part]| pair[0].half == Half::Kernel && pair[1].half == Half::User && pair[1].key == pair[0].key + 1;
+    halves.windows(2).filter(is_pair).map(|pair| (pair[0].key, pair[1].key)).collect()
 }
 
 fn id_of(key: &KeyValue) -> Option<u64> {

@@ -2,6 +2,7 @@
 //! Must not sort, name or explain values; that is `merge`, `symbolize` and `render`.
 pub mod loss;
 pub mod stacks;
+pub mod standing;
 
 use std::os::fd::BorrowedFd;
 

@@ -17,6 +17,8 @@ const OBJ_GET_INFO_BY_FD: i32 = 15;
 const RAW_TRACEPOINT_OPEN: i32 = 17;
 const MAP_FREEZE: i32 = 22;
 const MAP_LOOKUP_BATCH: i32 = 24;
+const LINK_CREATE: i32 = 28;
+const ITER_CREATE: i32 = 33;
 
 pub const MAP_TYPE_HASH: u32 = 1;
 pub const MAP_TYPE_ARRAY: u32 = 2;
@@ -33,6 +35,7 @@ pub const PROG_TYPE_PERF_EVENT: u32 = 7;
 pub const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 pub const PROG_TYPE_TRACING: u32 = 26;
 pub const ATTACH_TRACE_RAW_TP: u32 = 23;
+pub const ATTACH_TRACE_ITER: u32 = 28;
 
 /// The kernel takes a shorter or longer attribute as long as what it does not know is zero.
 fn bpf<T>(command: i32, attr: &mut T) -> Result<i32> {
@@ -305,6 +308,25 @@ pub fn raw_tracepoint_open(name: Option<&CStr>, program: BorrowedFd) -> Result<O
     let mut attr =
         Attr { name: name.map_or(0, |name| name.as_ptr() as u64), prog_fd: program.as_raw_fd() as u32, pad: 0 };
     bpf(RAW_TRACEPOINT_OPEN, &mut attr).map(owned)
+}
+
+/// Attaches to what the program was loaded for. Kernel: 5.8 for what walks (bpf_iter).
+pub fn link_create(program: BorrowedFd, attach_type: u32) -> Result<OwnedFd> {
+    #[repr(C)]
+    struct Attr {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: u32,
+        flags: u32,
+    }
+    let mut attr = Attr { prog_fd: program.as_raw_fd() as u32, target_fd: 0, attach_type, flags: 0 };
+    bpf(LINK_CREATE, &mut attr).map(owned)
+}
+
+/// A walk of the link's program, which takes place when the descriptor is read. Kernel: 5.8.
+pub fn iter_create(link: BorrowedFd) -> Result<OwnedFd> {
+    let mut attr = [link.as_raw_fd() as u32, 0];
+    bpf(ITER_CREATE, &mut attr).map(owned)
 }
 
 /// What the kernel tells about a loaded program. None: this kernel does not.

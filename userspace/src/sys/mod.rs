@@ -4,6 +4,7 @@
 pub mod bpf;
 pub mod command;
 pub mod files;
+pub mod memory;
 pub mod perf;
 pub mod process;
 pub mod tracefs;

@@ -69,6 +69,24 @@ pub fn wait_for_grace_period() {
     unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
 }
 
+/// Does something on each CPU that this thread may run on.
+pub fn on_each_cpu(mut act: impl FnMut()) -> Result<()> {
+    // SAFETY: a set of CPUs is plain numbers, and each call is told how many bytes it has.
+    unsafe {
+        let mut allowed: libc::cpu_set_t = std::mem::zeroed();
+        check(libc::sched_getaffinity(0, size_of_val(&allowed), &mut allowed))?;
+        for cpu in (0..libc::CPU_SETSIZE as usize).filter(|cpu| libc::CPU_ISSET(*cpu, &allowed)) {
+            let mut one: libc::cpu_set_t = std::mem::zeroed();
+            libc::CPU_SET(cpu, &mut one);
+            if libc::sched_setaffinity(0, size_of_val(&one), &one) == 0 {
+                act();
+            }
+        }
+        check(libc::sched_setaffinity(0, size_of_val(&allowed), &allowed))?;
+    }
+    Ok(())
+}
+
 /// CPUs that could ever be there: per-CPU values have one each.
 pub fn possible_cpus() -> u32 {
     let list = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();

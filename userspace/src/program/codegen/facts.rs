@@ -1,5 +1,5 @@
 //! Common facts: taken once, by helper calls, into the scratch, and only those that an expression names.
-use super::{CodegenError, FIRING, FRAME, Generator, Result, Slot};
+use super::{Another, CodegenError, FIRING, FRAME, Generator, Result, Slot};
 use crate::program::field::{Common, Field, Source};
 use crate::program::insn::{Alu, Helper, Jump, R0, R1, R2, R3, Size};
 use crate::program::tree::{Expr, Node};
@@ -36,9 +36,14 @@ impl Generator {
         }
         let slot = self.slot(if common == Common::Comm { 16 } else { 8 })?;
         self.facts.taken.push((common, slot));
+        if let Some(another) = self.machine.another
+            && let Some(path) = path_of(&another, common)
+        {
+            return self.follow(slot, path.ok_or(CodegenError::NoBtf(field.name))?);
+        }
         match common {
             Common::Pid | Common::Tid => unreachable!("returned above"),
-            Common::Comm => self.take_comm(slot),
+            Common::Comm => return self.take_comm(slot),
             Common::Cpu => self.take(Helper::GetSmpProcessorId, slot),
             Common::Timestamp => self.take(Helper::KtimeGetNs, slot),
             Common::Cgroup => self.take(Helper::GetCurrentCgroupId, slot),
@@ -68,7 +73,7 @@ impl Generator {
     }
 
     /// Two loads where the task can be read directly: the helper costs 29 ns more.
-    fn take_comm(&mut self, slot: Slot) {
+    fn take_comm(&mut self, slot: Slot) -> Result<()> {
         match self.machine.task_comm.and_then(|offset| i16::try_from(offset).ok()) {
             Some(offset) if self.machine.task_direct => {
                 self.asm.load(Size::B8, R1, FIRING, HEAD_TASK);
@@ -77,6 +82,12 @@ impl Generator {
                     self.asm.store(Size::B8, FRAME, slot + half, R0);
                 }
             }
+            Some(offset) if self.machine.another.is_some() => {
+                self.asm.store_imm(Size::B8, FRAME, slot + 8, 0);
+                self.asm.load(Size::B8, R3, FIRING, HEAD_TASK);
+                self.copy_from_kernel(slot, 16, offset as u32);
+            }
+            _ if self.machine.another.is_some() => return Err(CodegenError::NoBtf("comm")),
             _ => {
                 self.asm.mov(R1, FRAME);
                 self.asm.alu_imm(Alu::Add, R1, slot.into());
@@ -84,6 +95,19 @@ impl Generator {
                 self.asm.call(Helper::GetCurrentComm);
             }
         }
+        Ok(())
+    }
+
+    /// From the head's task along pointers to a number of `bytes` at the end.
+    fn follow(&mut self, slot: Slot, (pointers, last, bytes): (&[u32], u32, i32)) -> Result<()> {
+        self.asm.load(Size::B8, R3, FIRING, HEAD_TASK);
+        for offset in pointers {
+            self.copy_from_kernel(slot, 8, *offset);
+            self.asm.load(Size::B8, R3, FRAME, slot);
+        }
+        self.asm.store_imm(Size::B8, FRAME, slot, 0);
+        self.copy_from_kernel(slot, bytes, last);
+        Ok(())
     }
 
     fn take_ppid(&mut self, slot: Slot) -> Result<()> {
@@ -149,6 +173,20 @@ impl Generator {
             }
             Source::Computed(_) => unreachable!("no string is computed"),
         }
+    }
+}
+
+/// Pointers to follow from a task, the offset of the number behind them, and its size.
+type Path<'a> = (&'a [u32], u32, i32);
+
+/// None: a helper tells it of whatever task. Some(None): there is no way.
+fn path_of(another: &Another, common: Common) -> Option<Option<Path<'_>>> {
+    let cred = |which: usize| another.cred.as_ref().map(|cred| (&cred[..1], cred[which], 4));
+    match common {
+        Common::Uid => Some(cred(1)),
+        Common::Gid => Some(cred(2)),
+        Common::Cgroup => Some(another.cgroup.as_ref().map(|path| (&path[..3], path[3], 8))),
+        _ => None,
     }
 }
 

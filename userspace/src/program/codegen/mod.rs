@@ -28,6 +28,8 @@ pub struct Machine {
     pub task_comm: Option<u32>,
     pub task_real_parent: Option<u32>,
     pub task_tgid: Option<u32>,
+    /// The firing is about the task in its head, which is not the one at work: facts come from there.
+    pub another: Option<Another>,
     /// BPF_CMPXCHG (5.12). Kernels without it run tracing programs with preemption off.
     pub compare_exchange: bool,
     /// Size of the provider's firing, for streamed records.
@@ -36,6 +38,15 @@ pub struct Machine {
     pub firing_texts: Option<u16>,
     /// Tables are reached through maps of one map, which user space exchanges.
     pub intervals: bool,
+}
+
+/// Offsets that lead from a task to what helpers tell of the current one only. None where the kernel has no BTF.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Another {
+    /// task_struct's cred, and its uid and gid.
+    pub cred: Option<[u32; 3]>,
+    /// task_struct's cgroups, css_set's dfl_cgrp, cgroup's kn, kernfs_node's id.
+    pub cgroup: Option<[u32; 4]>,
 }
 
 /// A clause's code and what has to exist for it.
