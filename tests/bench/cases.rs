@@ -16,16 +16,51 @@ pub struct Contender {
 pub enum What {
     Untraced,
     Floor(&'static [&'static str]),
+    /// A floor that takes the stacks of the worker.
+    Stacks(&'static [&'static str]),
     Spoor(&'static [&'static str]),
     Bpftrace(&'static str),
+    /// Another peer, which is attached when it holds this many links.
+    Peer(&'static [&'static str], Links),
 }
 
-/// What is computed, round by round, from nanoseconds per call.
+#[derive(Clone, Copy, Debug)]
+pub enum Links {
+    One,
+    EachCpu,
+}
+
+/// What the worker does while it is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    Calls,
+    /// Of the CPU, from one thread to another and back.
+    Switches,
+}
+
+impl Work {
+    /// The worker's word for it.
+    pub fn command(self) -> &'static str {
+        match self {
+            Work::Calls => "hot",
+            Work::Switches => "switches",
+        }
+    }
+
+    pub fn unit(self) -> &'static str {
+        match self {
+            Work::Calls => "ns/call",
+            Work::Switches => "ns/switch",
+        }
+    }
+}
+
+/// What is computed, round by round, from nanoseconds per call or switch.
 #[derive(Clone, Copy, Debug)]
 pub enum Measure {
     /// `of` less `over`, ns.
     Added { of: &'static str, over: &'static str },
-    /// What `of` adds to the untraced call, by what `to` adds.
+    /// What `of` adds to the untraced one, by what `to` adds.
     Ratio { of: &'static str, to: &'static str },
 }
 
@@ -39,6 +74,7 @@ pub struct Goal {
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     pub name: &'static str,
+    pub work: Work,
     pub contenders: &'static [Contender],
     pub goals: &'static [Goal],
 }
@@ -61,6 +97,10 @@ const fn bpftrace(name: &'static str, program: &'static str) -> Contender {
     Contender { name, what: What::Bpftrace(program), hears: true, slow: true }
 }
 
+const fn peer(name: &'static str, command: &'static [&'static str], links: Links) -> Contender {
+    Contender { name, what: What::Peer(command, links), hears: true, slow: false }
+}
+
 const fn deaf(contender: Contender) -> Contender {
     Contender { hears: false, ..contender }
 }
@@ -76,6 +116,7 @@ const fn ratio(of: &'static str, to: &'static str, at_most: Option<f64>) -> Goal
 pub const OVERHEAD: &[Case] = &[
     Case {
         name: "by-syscall",
+        work: Work::Calls,
         contenders: &[
             untraced(),
             floor("floor", &["sys_exit"]),
@@ -100,6 +141,7 @@ pub const OVERHEAD: &[Case] = &[
     },
     Case {
         name: "by-comm-syscall",
+        work: Work::Calls,
         contenders: &[
             untraced(),
             floor("floor", &["sys_exit"]),
@@ -124,6 +166,7 @@ pub const OVERHEAD: &[Case] = &[
     },
     Case {
         name: "latency",
+        work: Work::Calls,
         contenders: &[
             untraced(),
             floor("floor", &["sys_enter", "sys_exit"]),
@@ -148,6 +191,54 @@ pub const OVERHEAD: &[Case] = &[
             ratio("spoor", "bpftrace", Some(0.65)),
             ratio("spoor", "bpftrace-raw", Some(0.65)),
             ratio("spoor-quantize", "bpftrace-raw", None),
+        ],
+    },
+    Case {
+        name: "offcpu",
+        work: Work::Switches,
+        contenders: &[
+            untraced(),
+            floor("floor", &["sched_switch"]),
+            // What the kernel takes for both stacks of who leaves the CPU, which the peers pay at every switch.
+            Contender { what: What::Stacks(&["sched_switch"]), ..floor("stacks alone", &[]) },
+            // Blocked and runnable apart, and how often; and what the peers do, the sum of both.
+            spoor("spoor", &["offcpu", "--by", "tid,kstack,ustack", "-p", "{pid}"]),
+            spoor("spoor-sum", &["offcpu", "--by", "tid,kstack,ustack", "--agg", "sum(offcpu)", "-p", "{pid}"]),
+            deaf(spoor("rejected", &["offcpu", "--by", "tid,kstack,ustack", "-p", "{other}"])),
+            // Without a least time, for all waits are counted by the others.
+            peer("offcputime", &["/usr/sbin/offcputime-libbpf", "-m", "0", "-p", "{pid}"], Links::One),
+            // Its fastest form: one map between the switches, that nothing is deleted from.
+            bpftrace(
+                "bpftrace",
+                "tracepoint:sched:sched_switch { if (pid == {pid}) { @o[tid] = (nsecs, kstack, ustack); } \
+                 $o = @o[args.next_pid]; if ($o.0) { @[args.next_pid, $o.1, $o.2] = sum(nsecs - $o.0); } }",
+            ),
+            bpftrace(
+                "bpftrace-raw",
+                "rawtracepoint:vmlinux:sched_switch { if (pid == {pid}) { @o[tid] = (nsecs, kstack, ustack); } \
+                 $n = args.next.pid; $o = @o[$n]; if ($o.0) { @[$n, $o.1, $o.2] = sum(nsecs - $o.0); } }",
+            ),
+            // As its manual and its tools are written.
+            bpftrace(
+                "bpftrace-maps",
+                "tracepoint:sched:sched_switch { \
+                 if (pid == {pid}) { @s[tid] = nsecs; @k[tid] = kstack; @u[tid] = ustack; } \
+                 $n = args.next_pid; $s = @s[$n]; if ($s) { @[$n, @k[$n], @u[$n]] = sum(nsecs - $s); \
+                 delete(@s, $n); delete(@k, $n); delete(@u, $n); } }",
+            ),
+        ],
+        goals: &[
+            added("floor", UNTRACED, None),
+            added("stacks alone", UNTRACED, None),
+            added("spoor", UNTRACED, None),
+            added("spoor-sum", UNTRACED, None),
+            added("rejected", UNTRACED, None),
+            added("offcputime", UNTRACED, None),
+            added("bpftrace", UNTRACED, None),
+            ratio("spoor", "offcputime", Some(0.60)),
+            ratio("spoor-sum", "offcputime", Some(0.60)),
+            ratio("spoor", "bpftrace", Some(0.70)),
+            ratio("spoor-sum", "bpftrace", Some(0.70)),
         ],
     },
 ];

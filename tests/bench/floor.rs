@@ -1,29 +1,71 @@
-//! The floor: an empty program on the same hook. What a tracer adds to it is its own.
+//! The floor: an empty program on the same hook, or one that takes stacks. What a tracer adds to it is its own.
 use std::os::fd::{AsFd, OwnedFd};
 
 use spoor::attach::btf::Btf;
-use spoor::program::insn::{Alu, Assembler, Insn, R0};
+use spoor::program::insn::{Insn, R0, R1, R2, R3, R4, R6, R10, Reg};
 use spoor::sys::bpf;
 use spoor_tests::{Context, Result};
 
 /// Attached as long as it is kept.
 pub struct Floor(#[expect(dead_code, reason = "they keep the programs attached")] Vec<(OwnedFd, OwnedFd)>);
 
+const fn insn(code: u8, dst: Reg, src: Reg, off: i16, imm: i32) -> Insn {
+    Insn { code, dst: dst.0, src: src.0, off, imm }
+}
+
+const fn constant(dst: Reg, value: i32) -> Insn {
+    insn(0xb7, dst, R0, 0, value)
+}
+
+const fn copy(dst: Reg, src: Reg) -> Insn {
+    insn(0xbf, dst, src, 0, 0)
+}
+
+const fn call(helper: i32) -> Insn {
+    insn(0x85, R0, R0, 0, helper)
+}
+
+const RETURN_0: [Insn; 2] = [constant(R0, 0), insn(0x95, R0, R0, 0, 0)];
+
 impl Floor {
     /// `return 0` on each of these tracepoints, with typed arguments as spoor's own programs have them.
     pub fn on(tracepoints: &[&str]) -> Result<Floor> {
+        Floor::of(tracepoints, &RETURN_0)
+    }
+
+    /// Takes both stacks of this process with the kernel's helper, and forgets them.
+    pub fn taking_stacks(tracepoints: &[&str], tgid: u32) -> Result<Floor> {
+        const GET_CURRENT_PID_TGID: i32 = 14;
+        const GET_STACK: i32 = 67;
+        const USER_STACK: i32 = 1 << 8;
+        // Half of a program's stack: room for more frames than the worker has.
+        const STACK_BYTES: i32 = 256;
+        let take = |room_at: i32, flags: i32| {
+            [
+                copy(R1, R6),
+                copy(R2, R10),
+                insn(0x07, R2, R0, 0, room_at),
+                constant(R3, STACK_BYTES),
+                constant(R4, flags),
+                call(GET_STACK),
+            ]
+        };
+        let both = [take(-STACK_BYTES, 0), take(-2 * STACK_BYTES, USER_STACK)].concat();
+        let shift_right = insn(0x77, R0, R0, 0, 32);
+        let skip_others = insn(0x55, R0, R0, both.len() as i16, tgid as i32);
+        let head = [copy(R6, R1), call(GET_CURRENT_PID_TGID), shift_right, skip_others];
+        Floor::of(tracepoints, &[&head[..], &both, &RETURN_0].concat())
+    }
+
+    fn of(tracepoints: &[&str], insns: &[Insn]) -> Result<Floor> {
         let found = Btf::of_running_kernel().context("the kernel's BTF")?.look_up(tracepoints, &[], None);
-        let mut asm = Assembler::default();
-        asm.alu_imm(Alu::Mov, R0, 0);
-        let mut insns = asm.finish().expect("no jumps").insns;
-        insns.push(Insn { code: 0x95, dst: 0, src: 0, off: 0, imm: 0 });
         let attach = |tracepoint: &&str| -> Result<(OwnedFd, OwnedFd)> {
             let spec = bpf::ProgramSpec {
                 name: "floor",
                 program_type: bpf::PROG_TYPE_TRACING,
                 attach_type: bpf::ATTACH_TRACE_RAW_TP,
                 attach_btf_id: *found.tracepoints.get(*tracepoint).context("no such tracepoint")?,
-                insns: &insns,
+                insns,
                 license: c"GPL",
             };
             let program = bpf::prog_load(&spec, false).map_err(|refused| refused.error).context("load the floor")?;

@@ -1,11 +1,14 @@
 //! `bench [CASE...] [--quick] [--rounds N] [--json FILE]`: what spoor costs, beside the floor, the peers and nobody.
 //! Needs root. `SPOOR_BIN` names the binary, `SPOOR_PEERS` the folder of the peers.
 mod cases;
+mod counted;
 mod floor;
 mod once;
+mod paths;
 mod report;
 mod rounds;
 mod stats;
+mod switches;
 mod sys;
 mod tool;
 mod worker;

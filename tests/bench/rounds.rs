@@ -4,13 +4,14 @@ use std::path::Path;
 
 use spoor_tests::{Context, Result};
 
-use crate::cases::{Case, Contender, Measure, UNTRACED, What};
+use crate::cases::{Case, Contender, Measure, UNTRACED, What, Work};
+use crate::counted;
 use crate::floor::Floor;
 use crate::report::{Line, Table};
 use crate::stats::middle;
 use crate::sys;
-use crate::tool::{self, Tool};
-use crate::worker::{Hot, Worker};
+use crate::tool::Tool;
+use crate::worker::Worker;
 
 /// Who is traced, who is not, and where the peers are.
 pub struct Stage<'a> {
@@ -20,7 +21,27 @@ pub struct Stage<'a> {
     pub rounds: usize,
 }
 
-/// Nanoseconds per call by contender and round; None: did not take part.
+impl Stage<'_> {
+    /// The tool of a contender, attached; None: it is none.
+    pub fn start(&self, what: What, pinned: bool) -> Result<Option<Tool>> {
+        let (pid, other) = (self.worker.pid().to_string(), self.other.pid().to_string());
+        let fill = |text: &str| text.replace("{pid}", &pid).replace("{other}", &other);
+        let fill_all = |texts: &[&str]| texts.iter().map(|text| fill(text)).collect::<Vec<_>>();
+        let peers = || self.peers.context("there are no peers");
+        Ok(Some(match what {
+            What::Untraced | What::Floor(_) | What::Stacks(_) => return Ok(None),
+            What::Spoor(args) => {
+                let mut args = fill_all(args);
+                args.extend(["--format".to_owned(), "json".to_owned()]);
+                Tool::spoor(&args, pinned)?
+            }
+            What::Bpftrace(program) => Tool::bpftrace(peers()?, &fill(program), pinned)?,
+            What::Peer(command, links) => Tool::peer(peers()?, &fill_all(command), links, pinned)?,
+        }))
+    }
+}
+
+/// Nanoseconds by contender and round; None: did not take part.
 type Samples = BTreeMap<&'static str, Vec<Option<f64>>>;
 
 pub fn run(case: &Case, stage: &mut Stage) -> Result<Table> {
@@ -31,8 +52,9 @@ pub fn run(case: &Case, stage: &mut Stage) -> Result<Table> {
         for turn in 0..case.contenders.len() {
             let contender = &case.contenders[(turn + round) % case.contenders.len()];
             let sits_out = (contender.slow && round % 2 == 1)
-                || (matches!(contender.what, What::Bpftrace(_)) && stage.peers.is_none());
-            let ns = if sits_out { None } else { one(contender, stage, &mut table).context(contender.name)? };
+                || (matches!(contender.what, What::Bpftrace(_) | What::Peer(..)) && stage.peers.is_none());
+            let ns =
+                if sits_out { None } else { one(contender, case.work, stage, &mut table).context(contender.name)? };
             samples.entry(contender.name).or_default().push(ns);
         }
         eprint!("\r{}: round {} of {}\x1b[K", case.name, round + 1, stage.rounds);
@@ -41,7 +63,7 @@ pub fn run(case: &Case, stage: &mut Stage) -> Result<Table> {
     for contender in case.contenders {
         let all: Vec<f64> = samples[contender.name].iter().flatten().copied().collect();
         if let Some(middle) = middle(&all) {
-            table.lines.push(Line::new(contender.name, "ns/call", middle, None));
+            table.lines.push(Line::new(contender.name, case.work.unit(), middle, None));
         }
     }
     for goal in case.goals {
@@ -52,7 +74,7 @@ pub fn run(case: &Case, stage: &mut Stage) -> Result<Table> {
         let per_round = by_round(goal.measure, &samples);
         match middle(&per_round) {
             Some(middle) => table.lines.push(Line::new(&name, unit, middle, goal.at_most)),
-            None => table.notes.push(format!("{name}: no round in which both counted every call")),
+            None => table.notes.push(format!("{name}: no round in which both heard of everything")),
         }
     }
     Ok(table)
@@ -76,43 +98,26 @@ fn by_round(measure: Measure, samples: &Samples) -> Vec<f64> {
 }
 
 /// One contender, one round. None where it did not count what the worker did: then its cost means nothing.
-fn one(contender: &Contender, stage: &mut Stage, table: &mut Table) -> Result<Option<f64>> {
-    let (pid, other) = (stage.worker.pid().to_string(), stage.other.pid().to_string());
-    let fill = |text: &str| text.replace("{pid}", &pid).replace("{other}", &other);
+fn one(contender: &Contender, work: Work, stage: &mut Stage, table: &mut Table) -> Result<Option<f64>> {
     // Another tracer on the machine is paid by everybody: wait until it is gone.
     sys::wait_for_no_bpf_programs()?;
-    let mut watched = |tracer: Option<&Tool>, owned: usize| -> Result<Hot> {
-        let hot = stage.worker.hot()?;
-        let there = sys::bpf_programs()?;
-        let expected = owned + tracer.map_or(Ok(0), Tool::programs)?;
-        Ok(if there == expected { hot } else { Hot { ns: None, ..hot } })
+    let worker_pid = stage.worker.pid();
+    let tool = stage.start(contender.what, true)?;
+    let floor = match contender.what {
+        What::Floor(tracepoints) => Some((Floor::on(tracepoints)?, tracepoints.len())),
+        What::Stacks(tracepoints) => Some((Floor::taking_stacks(tracepoints, worker_pid)?, tracepoints.len())),
+        _ => None,
     };
-    let (hot, counted) = match contender.what {
-        What::Untraced => (watched(None, 0)?, None),
-        What::Floor(tracepoints) => {
-            let _attached = Floor::on(tracepoints)?;
-            (watched(None, tracepoints.len())?, None)
+    let hot = stage.worker.hot(work.command())?;
+    let expected = tool.as_ref().map_or(Ok(0), Tool::programs)? + floor.as_ref().map_or(0, |(_, programs)| *programs);
+    let alone = sys::bpf_programs()? == expected;
+    if let Some(tool) = tool {
+        let heard = counted::of(contender.what, work, &tool.interrupt()?)?;
+        let due = if contender.hears { hot.due } else { 0 };
+        if !counted::is_all(heard, due, work) {
+            table.notes.push(format!("{} counted {heard}, not {due}: this round is left out", contender.name));
+            return Ok(None);
         }
-        What::Spoor(args) => {
-            let mut args: Vec<String> = args.iter().map(|arg| fill(arg)).collect();
-            args.extend(["--format".to_owned(), "json".to_owned()]);
-            let tool = Tool::spoor(&args, true)?;
-            let hot = watched(Some(&tool), 0)?;
-            (hot, Some(tool::spoor_counted(&tool.interrupt()?.stdout)?))
-        }
-        What::Bpftrace(program) => {
-            let program = fill(program);
-            let tool = Tool::bpftrace(stage.peers.context("there are peers")?, &program, true)?;
-            let hot = watched(Some(&tool), 0)?;
-            (hot, Some(tool::bpftrace_counted(&tool.interrupt()?.stdout)?))
-        }
-    };
-    let due = if contender.hears { hot.calls } else { 0 };
-    match counted {
-        Some(counted) if counted != due => {
-            table.notes.push(format!("{} counted {counted} calls, not {due}: this round is left out", contender.name));
-            Ok(None)
-        }
-        _ => Ok(hot.ns),
     }
+    Ok(hot.ns.filter(|_| alone))
 }

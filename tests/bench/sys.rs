@@ -48,6 +48,11 @@ pub fn unpin() -> io::Result<()> {
     }
 }
 
+pub fn online_cpus() -> usize {
+    // SAFETY: takes no pointers.
+    unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }.max(1) as usize
+}
+
 /// Before everybody else on its CPU: what the neighbours do is not measured.
 pub fn real_time() -> io::Result<()> {
     let param = libc::sched_param { sched_priority: 1 };
@@ -95,6 +100,20 @@ pub fn wait(pid: u32) -> io::Result<Usage> {
         let time = |t: libc::timeval| Duration::from_secs(t.tv_sec as u64) + Duration::from_micros(t.tv_usec as u64);
         Ok(Usage { status, cpu: time(usage.ru_utime) + time(usage.ru_stime) })
     }
+}
+
+/// CPU time that all threads of a process have had, those that ended, too.
+pub fn cpu_of(pid: u32) -> io::Result<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut clock = 0;
+    // SAFETY: room for one of each.
+    let failed = unsafe { libc::clock_getcpuclockid(pid as i32, &mut clock) };
+    if failed != 0 {
+        return Err(io::Error::from_raw_os_error(failed));
+    }
+    // SAFETY: room for one.
+    check(unsafe { libc::clock_gettime(clock, &mut time) }.into())?;
+    Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
 /// How many BPF programs there are on the machine.

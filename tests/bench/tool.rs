@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use spoor_tests::lines::Lines;
 use spoor_tests::{Context, Result, bail, binaries, ensure};
 
+use crate::cases::Links;
 use crate::sys::{self, Usage};
 use crate::worker::TOOL_CPU;
 
@@ -76,18 +76,44 @@ impl Tool {
         Ok(tool)
     }
 
+    /// A peer that says nothing where it is seen while it works.
+    pub fn peer(folder: &Path, command: &[String], links: Links, pinned: bool) -> Result<Tool> {
+        let (program, args) = command.split_first().context("a command")?;
+        let mut command = Command::new(program);
+        sys::inside(&mut command, folder);
+        command.args(args);
+        let links = match links {
+            Links::One => 1,
+            Links::EachCpu => sys::online_cpus(),
+        };
+        let tool = Tool::start(command, pinned)?;
+        let end = Instant::now() + spoor_tests::patience();
+        while tool.fd_infos()?.filter(|info| info.contains("link_type:")).count() < links {
+            ensure!(Instant::now() < end, "{program} is not attached: {}", tool.stderr.text());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(tool)
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
+    /// CPU time that it has had so far.
+    pub fn cpu(&self) -> Result<Duration> {
+        Ok(sys::cpu_of(self.pid())?)
+    }
+
+    /// What the kernel says of each of its open files; those that are closed meanwhile are left out.
+    fn fd_infos(&self) -> Result<impl Iterator<Item = String>> {
+        let files = std::fs::read_dir(format!("/proc/{}/fdinfo", self.pid()))?;
+        Ok(files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok()))
+    }
+
     /// BPF programs that it holds.
     pub fn programs(&self) -> Result<usize> {
-        let mut ids = BTreeSet::new();
-        for file in std::fs::read_dir(format!("/proc/{}/fdinfo", self.pid()))? {
-            let info = std::fs::read_to_string(file?.path())?;
-            ids.extend(info.lines().find_map(|line| line.strip_prefix("prog_id:")).map(|id| id.trim().to_owned()));
-        }
-        Ok(ids.len())
+        let id = |info: String| info.lines().find_map(|line| Some(line.strip_prefix("prog_id:")?.trim().to_owned()));
+        Ok(self.fd_infos()?.filter_map(id).collect::<BTreeSet<_>>().len())
     }
 
     pub fn since_start(&self) -> Duration {
@@ -129,49 +155,4 @@ fn traceable_functions(folder: &Path) -> Result<String> {
         std::fs::write(&file, names.join("\n"))?;
     }
     Ok(NAME.to_owned())
-}
-
-/// Calls of getppid in a report of `spoor syscalls --format json`.
-///
-/// Errors: something was lost, so that its cost is another.
-pub fn spoor_counted(report: &str) -> Result<u64> {
-    let report: Value = serde_json::from_str(report.lines().last().context("a report")?)?;
-    let lost = report["loss"]["total"].as_u64().context("loss.total")?;
-    ensure!(lost == 0, "spoor lost {}", report["loss"]);
-    let mut counted = 0;
-    for row in report["rows"].as_array().context("rows")? {
-        let keys = &row["keys"];
-        let comm = keys.get("comm").is_none_or(|comm| comm == crate::worker::COMM);
-        if keys["syscall"] == "getppid" && comm {
-            let values = row["values"].as_object().context("values")?;
-            let value = values.get("count").or_else(|| values.values().next());
-            counted += value.and_then(count_of).context("a count, or buckets")?;
-        }
-    }
-    Ok(counted)
-}
-
-/// A number, or the sum of buckets.
-fn count_of(value: &Value) -> Option<u64> {
-    match value.as_array() {
-        Some(buckets) => Some(buckets.iter().filter_map(|bucket| bucket["count"].as_u64()).sum()),
-        None => value.as_u64(),
-    }
-}
-
-/// The value, or the sum of the buckets, of the keys that end in getppid's number and begin as the worker is named.
-pub fn bpftrace_counted(output: &str) -> Result<u64> {
-    const GETPPID: &str = "110";
-    let mut counted = 0;
-    for line in output.lines() {
-        let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
-        let Some(map) = line["data"]["@"].as_object() else { continue };
-        for (key, value) in map {
-            let (comm, number) = key.rsplit_once(',').unwrap_or((crate::worker::COMM, key));
-            if number == GETPPID && comm == crate::worker::COMM {
-                counted += count_of(value).context("a count, or buckets")?;
-            }
-        }
-    }
-    Ok(counted)
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use spoor_tests::{Context, Result, bail};
 
 use crate::stats::median;
-use crate::sys;
+use crate::{switches, sys};
 
 /// What it calls itself: nobody else on the machine has this name.
 pub const COMM: &str = "spoor-bench-hot";
@@ -21,10 +21,11 @@ const BATCH_CALLS: u64 = 1_000;
 const GOOD_BATCHES: usize = 100;
 const BATCHES_MAX: usize = 3_000;
 
-/// One round of the hot loop.
+/// One round of a timed loop.
 #[derive(Clone, Copy, Debug)]
 pub struct Hot {
-    pub calls: u64,
+    /// What who listens has to have heard: calls, or nanoseconds off the CPU.
+    pub due: u64,
     /// The median of the good batches; None: the core was never ours alone.
     pub ns: Option<f64>,
 }
@@ -55,21 +56,31 @@ impl Worker {
 
     /// The numbers that the worker answers with.
     pub fn ask(&mut self, what: &str) -> Result<Vec<f64>> {
-        writeln!(self.stdin, "{what}")?;
+        self.tell(what)?;
+        self.answer().with_context(|| format!("at `{what}`"))
+    }
+
+    /// To be followed by [`Worker::answer`].
+    pub fn tell(&mut self, what: &str) -> Result<()> {
+        Ok(writeln!(self.stdin, "{what}")?)
+    }
+
+    pub fn answer(&mut self) -> Result<Vec<f64>> {
         let mut line = String::new();
         self.stdout.read_line(&mut line)?;
         if line.is_empty() {
-            bail!("the worker ended at `{what}`");
+            bail!("the worker ended");
         }
         line.split_whitespace()
             .map(|word| word.parse().with_context(|| format!("the worker says `{}`", line.trim())))
             .collect()
     }
 
-    pub fn hot(&mut self) -> Result<Hot> {
-        let answer = self.ask("hot")?;
-        let [calls, good, ns] = answer[..] else { bail!("the worker says {answer:?}") };
-        Ok(Hot { calls: calls as u64, ns: (good as usize >= GOOD_BATCHES / 4).then_some(ns) })
+    /// A loop that answers with what is due, how many batches were good, and the time.
+    pub fn hot(&mut self, work: &str) -> Result<Hot> {
+        let answer = self.ask(work)?;
+        let [due, good, ns] = answer[..] else { bail!("the worker says {answer:?}") };
+        Ok(Hot { due: due as u64, ns: (good as usize >= GOOD_BATCHES / 4).then_some(ns) })
     }
 }
 
@@ -92,6 +103,8 @@ pub fn run() -> Result<()> {
         match words.first().copied() {
             Some("hello") => println!("0"),
             Some("hot") => println!("{}", hot(&mut best_ns)),
+            Some("switches") => println!("{}", switches::timed(&mut best_ns)?),
+            Some("paths") => println!("{}", switches::from_paths(number(1)?)?),
             Some("keys") => println!("{}", keys(number(1)?)),
             Some("paced") => println!("{}", paced(number(1)?, number(2)?)),
             Some("full") => println!("{}", full(number(1)?)),
@@ -117,27 +130,45 @@ fn arithmetic_ns() -> u64 {
     sys::now_ns() - begin
 }
 
-/// `calls good-batches ns-per-call`. `best_ns`: the quickest arithmetic ever.
-fn hot(best_ns: &mut u64) -> String {
-    let mut batches: Vec<(u64, f64)> = Vec::with_capacity(BATCHES_MAX);
-    let mut good = 0;
-    quietly(|| {
-        let mut before = arithmetic_ns();
-        while batches.len() < BATCHES_MAX && good < GOOD_BATCHES {
+/// Batches of a timed loop, between two pieces of arithmetic each.
+pub struct Batches {
+    /// The slower piece, and ns per event.
+    timed: Vec<(u64, f64)>,
+    best_ns: u64,
+}
+
+impl Batches {
+    /// Until enough are good. `best_ns`: the quickest arithmetic ever.
+    pub fn measure(most: usize, events: u64, best_ns: &mut u64, mut batch: impl FnMut()) -> Batches {
+        let mut timed = Vec::with_capacity(most);
+        let (mut good, mut before) = (0, arithmetic_ns());
+        while timed.len() < most && good < GOOD_BATCHES {
             let begin = sys::now_ns();
-            for _ in 0..BATCH_CALLS {
-                sys::getppid(0);
-            }
-            let ns = (sys::now_ns() - begin) as f64 / BATCH_CALLS as f64;
+            batch();
+            let ns = (sys::now_ns() - begin) as f64 / events as f64;
             let after = arithmetic_ns();
             *best_ns = (*best_ns).min(after);
             good += usize::from(is_good(before.max(after), *best_ns));
-            batches.push((before.max(after), ns));
+            timed.push((before.max(after), ns));
             before = after;
         }
+        Batches { timed, best_ns: *best_ns }
+    }
+
+    /// `good-batches ns-per-event`
+    pub fn answer(&self) -> String {
+        let good = self.timed.iter().filter(|(slowest, _)| is_good(*slowest, self.best_ns));
+        let ns: Vec<f64> = good.map(|(_, ns)| *ns).collect();
+        format!("{} {:.2}", ns.len(), median(&ns).unwrap_or(0.0))
+    }
+}
+
+/// `calls good-batches ns-per-call`
+fn hot(best_ns: &mut u64) -> String {
+    let batches = quietly(|| {
+        Batches::measure(BATCHES_MAX, BATCH_CALLS, best_ns, || (0..BATCH_CALLS).for_each(|_| sys::getppid(0)))
     });
-    let ns: Vec<f64> = batches.iter().filter(|(slowest, _)| is_good(*slowest, *best_ns)).map(|(_, ns)| *ns).collect();
-    format!("{} {} {:.2}", batches.len() as u64 * BATCH_CALLS, ns.len(), median(&ns).unwrap_or(0.0))
+    format!("{} {}", batches.timed.len() as u64 * BATCH_CALLS, batches.answer())
 }
 
 fn is_good(ns: u64, best_ns: u64) -> bool {
@@ -146,7 +177,7 @@ fn is_good(ns: u64, best_ns: u64) -> bool {
 
 /// Before everybody else on this CPU, and with nobody on the others: what a neighbour does costs up to half of the speed
 /// where it shares the core, as the CPUs of a virtual machine may without telling. They rest in `pause`.
-fn quietly(work: impl FnOnce()) {
+pub fn quietly<R>(work: impl FnOnce() -> R) -> R {
     let done = AtomicBool::new(false);
     let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get()).max(CPU + 1);
     let resting = AtomicUsize::new(0);
@@ -166,10 +197,11 @@ fn quietly(work: impl FnOnce()) {
             std::thread::yield_now();
         }
         let _ = sys::real_time();
-        work();
+        let answer = work();
         let _ = sys::ordinary();
         done.store(true, Ordering::Release);
-    });
+        answer
+    })
 }
 
 /// `count` calls with a first argument of their own each.

@@ -1,0 +1,101 @@
+//! What a tool says at its end that it heard of. Reports in, numbers out.
+use serde_json::Value;
+use spoor_tests::{Context, Result, ensure};
+
+use crate::cases::{What, Work};
+use crate::tool::Ended;
+use crate::worker::COMM;
+
+/// Calls of the worker, or nanoseconds that it was off the CPU.
+pub fn of(what: What, work: Work, end: &Ended) -> Result<u64> {
+    match (what, work) {
+        (What::Spoor(_), Work::Calls) => spoor_calls(&end.stdout),
+        (What::Bpftrace(_), Work::Calls) => bpftrace_calls(&end.stdout),
+        (What::Spoor(_), Work::Switches) => spoor_offcpu_ns(&end.stdout),
+        (What::Bpftrace(_), Work::Switches) => Ok(bpftrace_sum(&end.stdout)),
+        (What::Peer(..), Work::Switches) => Ok(listed_sum(&end.stdout) * 1_000),
+        _ => unreachable!("such a contender does not count this"),
+    }
+}
+
+/// Calls are exact. Time is at least what is due: the worker waits before and after its work, too; and a peer cuts every
+/// wait to whole microseconds.
+pub fn is_all(heard: u64, due: u64, work: Work) -> bool {
+    match work {
+        Work::Calls => heard == due,
+        Work::Switches => heard * 4 >= due * 3,
+    }
+}
+
+/// The last line of what `spoor --format json` says.
+pub fn spoor_report(stdout: &str) -> Result<Value> {
+    Ok(serde_json::from_str(stdout.lines().last().context("a report")?)?)
+}
+
+/// Calls of getppid in a report of `spoor syscalls --format json`.
+///
+/// Errors: something was lost, so that its cost is another.
+fn spoor_calls(report: &str) -> Result<u64> {
+    let report = spoor_report(report)?;
+    let lost = report["loss"]["total"].as_u64().context("loss.total")?;
+    ensure!(lost == 0, "spoor lost {}", report["loss"]);
+    let mut counted = 0;
+    for row in report["rows"].as_array().context("rows")? {
+        let keys = &row["keys"];
+        let comm = keys.get("comm").is_none_or(|comm| comm == COMM);
+        if keys["syscall"] == "getppid" && comm {
+            let values = row["values"].as_object().context("values")?;
+            let value = values.get("count").or_else(|| values.values().next());
+            counted += value.and_then(count_of).context("a count, or buckets")?;
+        }
+    }
+    Ok(counted)
+}
+
+/// A number, or the sum of buckets.
+fn count_of(value: &Value) -> Option<u64> {
+    match value.as_array() {
+        Some(buckets) => Some(buckets.iter().filter_map(|bucket| bucket["count"].as_u64()).sum()),
+        None => value.as_u64(),
+    }
+}
+
+/// The value, or the sum of the buckets, of the keys that end in getppid's number and begin as the worker is named.
+fn bpftrace_calls(output: &str) -> Result<u64> {
+    const GETPPID: &str = "110";
+    let mut counted = 0;
+    for line in output.lines() {
+        let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+        let Some(map) = line["data"]["@"].as_object() else { continue };
+        for (key, value) in map {
+            let (comm, number) = key.rsplit_once(',').unwrap_or((COMM, key));
+            if number == GETPPID && comm == COMM {
+                counted += count_of(value).context("a count, or buckets")?;
+            }
+        }
+    }
+    Ok(counted)
+}
+
+/// Errors: stacks were lost, so that its cost is another.
+fn spoor_offcpu_ns(report: &str) -> Result<u64> {
+    let report = spoor_report(report)?;
+    let kinds = report["loss"]["kinds"].as_object().context("loss.kinds")?;
+    ensure!(!kinds.keys().any(|kind| kind.starts_with("stack_")), "spoor lost {}", report["loss"]);
+    let rows = report["rows"].as_array().context("rows")?;
+    let times = rows.iter().filter_map(|row| row["values"].as_object()).flatten();
+    Ok(times.filter(|(name, _)| *name != "count").filter_map(|(_, value)| value.as_u64()).sum())
+}
+
+/// Of all values of the map without a name. Not as JSON: keys that are printed alike come several times.
+pub fn bpftrace_sum(output: &str) -> u64 {
+    let maps = output.lines().filter(|line| line.starts_with(r#"{"type": "map", "data": {"@": "#));
+    let digits =
+        |text: &str| text.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse::<u64>().ok());
+    maps.flat_map(|line| line.split("\": ").filter_map(digits)).sum::<u64>()
+}
+
+/// Of all lines that are nothing but a number, as those below the stacks of libbpf-tools.
+pub fn listed_sum(output: &str) -> u64 {
+    output.lines().filter_map(|line| line.trim().parse::<u64>().ok()).sum()
+}
