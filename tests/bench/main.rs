@@ -1,5 +1,6 @@
 //! `bench [CASE...] [--quick] [--rounds N] [--json FILE]`: what spoor costs, beside the floor, the peers and nobody.
 //! Needs root. `SPOOR_BIN` names the binary, `SPOOR_PEERS` the folder of the peers.
+mod busy;
 mod cases;
 mod counted;
 mod floor;
@@ -7,6 +8,7 @@ mod once;
 mod paths;
 mod report;
 mod rounds;
+mod stacks;
 mod stats;
 mod switches;
 mod sys;

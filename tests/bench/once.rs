@@ -6,77 +6,129 @@ use serde_json::Value;
 use spoor_tests::folder::Folder;
 use spoor_tests::{Context, Result, ensure};
 
+use crate::cases::{Links, What};
 use crate::report::{Line, Table};
 use crate::rounds::Stage;
 use crate::stats::middle;
 use crate::tool::Tool;
+use crate::{busy, stacks};
 
 const KEYS: u64 = 10_240;
 const PACED_RATE: u64 = 500_000;
 
 pub type Once = fn(&mut Stage) -> Result<Table>;
 
-pub const ONCE: &[(&str, Once)] =
-    &[("startup", startup), ("memory", memory), ("interrupt", interrupt), ("events", events)];
+pub const ONCE: &[(&str, Once)] = &[
+    ("startup", |stage| starts(stage, &SYSCALLS)),
+    ("start-offcpu", |stage| starts(stage, &OFFCPU)),
+    ("start-profile", |stage| starts(stage, &PROFILE)),
+    ("memory", memory),
+    ("interrupt", interrupt),
+    ("events", events),
+    ("profile", busy::profile),
+    ("stacks", stacks::stacks),
+];
 
 fn words(text: &str) -> Vec<String> {
     text.split(' ').map(str::to_owned).collect()
 }
 
-fn ms(duration: Duration) -> f64 {
+pub fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-fn push(table: &mut Table, name: &str, unit: &'static str, samples: &[f64], at_most: Option<f64>) {
+pub fn push(table: &mut Table, name: &str, unit: &'static str, samples: &[f64], at_most: Option<f64>) {
     if let Some(middle) = middle(samples) {
         table.lines.push(Line::new(name, unit, middle, at_most));
     }
 }
 
-/// From before fork and exec to the line that says attached.
-fn startup(stage: &mut Stage) -> Result<Table> {
-    let mut table = Table::new("startup");
-    let pid = stage.worker.pid();
-    let ours = [
-        ("spoor -p", format!("syscalls -p {pid}")),
-        ("spoor -L -p", format!("syscalls -L -p {pid}")),
-        ("spoor --events -p", format!("syscalls --events -p {pid}")),
-    ];
-    let theirs = [
-        ("bpftrace", format!("tracepoint:raw_syscalls:sys_exit /pid == {pid}/ {{ @[args.id] = count(); }}")),
+/// Who starts, and how soon the first of them has to be attached.
+struct Starts {
+    name: &'static str,
+    contenders: &'static [(&'static str, What)],
+    at_most_ms: f64,
+    /// Of what bpftrace needs.
+    at_most_ratio: Option<f64>,
+}
+
+const SYSCALLS: Starts = Starts {
+    name: "startup",
+    contenders: &[
+        ("spoor -p", What::Spoor(&["syscalls", "-p", "{pid}"])),
+        ("spoor -L -p", What::Spoor(&["syscalls", "-L", "-p", "{pid}"])),
+        ("spoor --events -p", What::Spoor(&["syscalls", "--events", "-p", "{pid}"])),
+        ("bpftrace", What::Bpftrace("tracepoint:raw_syscalls:sys_exit /pid == {pid}/ { @[args.id] = count(); }")),
         (
             "bpftrace-raw",
-            format!("rawtracepoint:vmlinux:sys_exit /pid == {pid}/ {{ @[args.regs.orig_ax] = count(); }}"),
+            What::Bpftrace("rawtracepoint:vmlinux:sys_exit /pid == {pid}/ { @[args.regs.orig_ax] = count(); }"),
         ),
-    ];
-    let (mut attached, mut ended, mut cpu) = (vec![Vec::new(); 5], vec![Vec::new(); 5], vec![Vec::new(); 5]);
+    ],
+    at_most_ms: 15.0,
+    at_most_ratio: Some(0.15),
+};
+
+const OFFCPU: Starts = Starts {
+    name: "start-offcpu",
+    contenders: &[
+        ("spoor -p", What::Spoor(&["offcpu", "-p", "{pid}"])),
+        ("spoor", What::Spoor(&["offcpu"])),
+        ("offcputime", What::Peer(&["/usr/sbin/offcputime-libbpf", "-p", "{pid}"], Links::One)),
+        (
+            "bpftrace",
+            What::Bpftrace(
+                "tracepoint:sched:sched_switch { if (pid == {pid}) { @o[tid] = (nsecs, kstack, ustack); } \
+                 $o = @o[args.next_pid]; if ($o.0) { @[args.next_pid, $o.1, $o.2] = sum(nsecs - $o.0); } }",
+            ),
+        ),
+    ],
+    at_most_ms: 50.0,
+    at_most_ratio: None,
+};
+
+const PROFILE: Starts = Starts {
+    name: "start-profile",
+    contenders: &[
+        ("spoor -p", What::Spoor(&["profile", "-p", "{pid}"])),
+        ("spoor", What::Spoor(&["profile"])),
+        ("profile-libbpf", What::Peer(&["/usr/sbin/profile-libbpf"], Links::EachCpu)),
+        ("bpftrace", What::Bpftrace("profile:hz:99 { @[kstack, ustack] = count(); }")),
+    ],
+    at_most_ms: 50.0,
+    at_most_ratio: None,
+};
+
+/// From before fork and exec to the line that says attached.
+fn starts(stage: &mut Stage, starts: &Starts) -> Result<Table> {
+    let mut table = Table::new(starts.name);
+    let many = starts.contenders.len();
+    let (mut attached, mut ended, mut cpu) = (vec![Vec::new(); many], vec![Vec::new(); many], vec![Vec::new(); many]);
     for round in 0..stage.rounds {
-        for (at, (_, args)) in ours.iter().enumerate() {
-            let tool = Tool::spoor(&words(args), false)?;
+        for (at, (name, what)) in starts.contenders.iter().enumerate() {
+            let theirs = matches!(what, What::Bpftrace(_) | What::Peer(..));
+            if theirs && (stage.peers.is_none() || round % 2 == 1) {
+                continue;
+            }
+            let tool = stage.start(*what, false)?.with_context(|| format!("{name} is a tool"))?;
             attached[at].push(ms(tool.since_start()));
             let end = tool.interrupt()?;
             ended[at].push(ms(end.ending));
             cpu[at].push(ms(end.usage.cpu));
         }
-        for (at, (_, program)) in theirs.iter().enumerate() {
-            let Some(folder) = stage.peers.filter(|_| round % 2 == 0) else { continue };
-            let tool = Tool::bpftrace(folder, program, false)?;
-            attached[3 + at].push(ms(tool.since_start()));
-            let end = tool.interrupt()?;
-            ended[3 + at].push(ms(end.ending));
-            cpu[3 + at].push(ms(end.usage.cpu));
+    }
+    let first = starts.contenders[0].0;
+    for (at, (name, _)) in starts.contenders.iter().enumerate() {
+        let goal = (at == 0).then_some(starts.at_most_ms);
+        push(&mut table, &format!("{name}: exec to attached"), "ms", &attached[at], goal);
+    }
+    for (at, (name, what)) in starts.contenders.iter().enumerate() {
+        if !matches!(what, What::Spoor(_)) {
+            let rounds: Vec<f64> =
+                attached[at].iter().enumerate().map(|(round, theirs)| attached[0][round * 2] / theirs).collect();
+            push(&mut table, &format!("{first} / {name}"), "x", &rounds, starts.at_most_ratio);
         }
     }
-    let names: Vec<&str> = ours.iter().chain(&theirs).map(|(name, _)| *name).collect();
-    for (at, name) in names.iter().enumerate() {
-        push(&mut table, &format!("{name}: exec to attached"), "ms", &attached[at], (at == 0).then_some(15.0));
-    }
-    for at in 3..5 {
-        let rounds: Vec<f64> =
-            attached[at].iter().enumerate().map(|(round, theirs)| attached[0][round * 2] / theirs).collect();
-        push(&mut table, &format!("spoor -p / {}", names[at]), "x", &rounds, Some(0.15));
-    }
-    for (at, name) in names.iter().enumerate() {
+    for (at, (name, _)) in starts.contenders.iter().enumerate() {
         push(&mut table, &format!("{name}: SIGINT to exit"), "ms", &ended[at], None);
         push(&mut table, &format!("{name}: CPU in all"), "ms", &cpu[at], None);
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use spoor_tests::{Context, Result, bail};
 
 use crate::stats::median;
-use crate::{switches, sys};
+use crate::{busy, switches, sys};
 
 /// What it calls itself: nobody else on the machine has this name.
 pub const COMM: &str = "spoor-bench-hot";
@@ -105,6 +105,7 @@ pub fn run() -> Result<()> {
             Some("hot") => println!("{}", hot(&mut best_ns)),
             Some("switches") => println!("{}", switches::timed(&mut best_ns)?),
             Some("paths") => println!("{}", switches::from_paths(number(1)?)?),
+            Some("busy") => println!("{}", busy::spin_on(number(1)? as usize, number(2)?)?),
             Some("keys") => println!("{}", keys(number(1)?)),
             Some("paced") => println!("{}", paced(number(1)?, number(2)?)),
             Some("full") => println!("{}", full(number(1)?)),
