@@ -3,6 +3,7 @@ mod signals;
 mod stacks;
 mod tables;
 mod target;
+mod watch;
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -38,7 +39,7 @@ use stacks::Namer;
 /// How often the ring is looked into. At 500,000 records a second 5 ms are 2,500 records.
 const RING_TICK: Duration = Duration::from_millis(5);
 const LISTED_TICK: Duration = Duration::from_millis(100);
-/// A process that lives shorter than this may leave nothing to name its frames.
+/// A process that lives shorter than this leaves only what the watch of mappings tells to name its frames.
 const SEEN_TICK: Duration = Duration::from_millis(50);
 const LIVE_TICK: Duration = Duration::from_secs(1);
 
@@ -243,8 +244,10 @@ impl Session {
     }
 
     fn stop(mut self, end: End) -> Result<Outcome> {
+        // Before the programs are taken off, which takes time, and once more for what came in that time.
         self.remember()?;
         self.enabled.stop()?;
+        self.remember()?;
         self.clear_live();
         let finished = match end {
             End::PipeClosed => Ok(()),
@@ -271,6 +274,7 @@ impl Session {
             if let Some(namer) = &mut self.namer {
                 let stacks = self.enabled.maps[attach::STACKS].as_fd();
                 report.notes.extend(namer.broken(stacks, &rows)?);
+                report.notes.extend(namer.notes());
                 rows = namer.regroup(stacks, &Layout::of(columns), rows)?;
             }
             report.aggregation = tables::aggregation(&self.plan.scope, keys, columns, &rows, &other);

@@ -17,6 +17,8 @@ use crate::snapshot::stacks::{self, RawStack};
 use crate::symbolize::frame::{Frame, Place, Stack};
 use crate::symbolize::stacks::{Options, Symbolizer};
 
+use super::watch::Watch;
+
 /// A key that is a stack's id.
 #[derive(Debug, Clone, Copy)]
 struct Part {
@@ -30,10 +32,21 @@ pub struct Namer {
     parts: Vec<Part>,
     key_words: usize,
     symbolizer: Symbolizer,
-    /// Processes that are remembered, and as what they ran.
-    known: HashMap<u32, u64>,
+    /// None: the kernel does not let us.
+    watch: Option<Watch>,
+    /// Processes that were sampled.
+    known: HashMap<u32, Known>,
+    /// Code that no name was kept for, since the watch lost records.
+    names_missing: bool,
     /// What the ids of functions and modules stand for.
     leaves: HashMap<u64, String>,
+}
+
+/// How a process was when it was last remembered.
+struct Known {
+    /// As what it ran.
+    image: u64,
+    lives: bool,
 }
 
 /// Where the kernel half and the user half of one stack are both keys, next to each other, they are one: `waker_kstack`
@@ -57,6 +70,8 @@ impl Namer {
             parts,
             key_words: word,
             symbolizer: Symbolizer::new(options),
+            watch: Watch::open().ok(),
+            names_missing: false,
             known: HashMap::new(),
             leaves: HashMap::new(),
         })
@@ -67,14 +82,30 @@ impl Namer {
         self.symbolizer.remember(tgid);
     }
 
-    /// Opens what names the frames of processes that were not seen before, or have called exec, while they live.
+    /// Opens what names the frames of processes that were not seen before, have called exec or mapped code, while they
+    /// live. What they mapped and ended after is known from the watch.
     pub fn remember_new(&mut self, seen: BorrowedFd) -> Result<()> {
+        // Before the list: who is known from here to have ended is in it, if it was sampled at all.
+        let symbolizer = &mut self.symbolizer;
+        let lost = self.watch.as_mut().is_some_and(|watch| watch.drain(|record| symbolizer.hear(record)));
         for (tgid, image) in stacks::processes(seen)? {
-            if self.known.insert(tgid, image) != Some(image) {
-                self.symbolizer.remember(tgid);
+            let known = self.known.get(&tgid).filter(|known| known.image == image);
+            let (is_new, was_alive) = (known.is_none(), known.is_none_or(|known| known.lives));
+            if is_new || (lost && was_alive) || self.symbolizer.has_news(tgid) {
+                let lives = self.symbolizer.remember(tgid);
+                let has_lost = self.watch.as_ref().is_some_and(Watch::has_lost);
+                self.names_missing |= was_alive && !lives && (lost || is_new && has_lost);
+                self.known.insert(tgid, Known { image, lives });
             }
         }
         Ok(())
+    }
+
+    /// What a reader of the names should know.
+    pub fn notes(&mut self) -> Option<String> {
+        let note =
+            "the kernel had more news of mapped code than could be read in time: some that is gone may have no name";
+        std::mem::take(&mut self.names_missing).then(|| note.to_owned())
     }
 
     /// How much of what the rows count has user stacks that the walk lost.

@@ -29,12 +29,34 @@ pub enum Kind {
     NotCode,
 }
 
+impl Kind {
+    /// What the kernel calls code by: a path, or a name of its own.
+    pub fn of_code(path: &str, inode: u64) -> Kind {
+        match path {
+            "[vdso]" => Kind::Vdso,
+            "[vsyscall]" | "[uprobes]" => Kind::Special,
+            path if path.starts_with('/') && inode != 0 => Kind::File(None),
+            _ => Kind::Anonymous,
+        }
+    }
+}
+
 const DELETED: &str = " (deleted)";
 
 impl Mapping {
     pub fn is_same(&self, other: &Mapping) -> bool {
         let key = |mapping: &Mapping| (mapping.start, mapping.end, mapping.offset, mapping.device, mapping.inode);
         key(self) == key(other) && self.path == other.path
+    }
+
+    /// Whether all of another one lies in it, with the same of the file at each address.
+    pub fn covers(&self, other: &Mapping) -> bool {
+        let holds = self.start <= other.start && other.end <= self.end;
+        let is_file = matches!(other.kind, Kind::File(_));
+        let file = |mapping: &Mapping| (mapping.offset.wrapping_sub(mapping.start), mapping.inode);
+        holds
+            && std::mem::discriminant(&self.kind) == std::mem::discriminant(&other.kind)
+            && (!is_file || file(self) == file(other))
     }
 
     /// Where it was before it was deleted.
@@ -79,13 +101,7 @@ fn line(text: &str) -> Option<Mapping> {
     let (major, minor) = words.next()?.split_once(':')?;
     let inode: u64 = words.next()?.parse().ok()?;
     let path = words.next().unwrap_or_default().trim_start();
-    let kind = match path {
-        _ if !is_code => Kind::NotCode,
-        "[vdso]" => Kind::Vdso,
-        "[vsyscall]" | "[uprobes]" => Kind::Special,
-        path if path.starts_with('/') && inode != 0 => Kind::File(None),
-        _ => Kind::Anonymous,
-    };
+    let kind = if is_code { Kind::of_code(path, inode) } else { Kind::NotCode };
     // Nobody asks where data comes from.
     let path = if kind == Kind::NotCode { "" } else { path };
     Some(Mapping {

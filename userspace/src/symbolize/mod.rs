@@ -14,5 +14,6 @@ mod perf_map;
 mod process;
 pub mod stacks;
 pub mod syscall;
+pub mod told;
 mod vdso;
 mod xz;

@@ -24,9 +24,11 @@ pub struct Process {
     tgid: u32,
     root: Root,
     now: Vec<Mapping>,
-    /// Code that was unmapped, or left by an exec: stacks from before still have its addresses. Oldest first.
+    /// Code that was unmapped, left by an exec, or told of: stacks from before still have its addresses. Oldest first.
     past: Vec<Mapping>,
     misses: HashSet<u64>,
+    /// Why its maps were never read; then it has only what the kernel told.
+    pub unread: Option<Unknown>,
     /// Its id in its own PID namespace, and its user.
     itself: Option<(u32, u32)>,
     perf_map: Option<PerfMap>,
@@ -42,6 +44,7 @@ impl Process {
             now: Vec::new(),
             past: Vec::new(),
             misses: HashSet::new(),
+            unread: None,
             itself: None,
             perf_map: None,
             used: 0,
@@ -73,10 +76,41 @@ impl Process {
         });
         self.past.extend(gone);
         self.past.drain(..self.past.len().saturating_sub(PAST));
+        self.unread = None;
         let status = fs::read_to_string(format!("/proc/{}/status", self.tgid));
         self.itself = status.ok().and_then(|status| own_pid_and_user(&status)).or(self.itself);
         self.open_perf_map();
         Ok(())
+    }
+
+    /// Takes over what it had without being looked at, oldest first: what is mapped now is newer.
+    pub fn adopt(&mut self, mappings: impl Iterator<Item = Mapping>, files: &mut Files) {
+        for mut mapping in mappings {
+            if self.find(mapping.start).is_some_and(|known| known.covers(&mapping)) {
+                continue;
+            }
+            if mapping.kind == Kind::File(None) {
+                mapping.kind = Kind::File(self.open(&mapping).and_then(|file| files.keep(file)));
+            }
+            self.past.push(mapping);
+        }
+        self.past.drain(..self.past.len().saturating_sub(PAST));
+    }
+
+    /// It is gone: what it is said to have had from here on is newer than what it was seen to have.
+    pub fn end(&mut self) {
+        let (other, code) = self.now.drain(..).partition(|mapping| mapping.kind == Kind::NotCode);
+        self.now = other;
+        self.past.extend::<Vec<_>>(code);
+    }
+
+    /// A child's share: what it has until it maps or execs something itself, and the root that it sees.
+    pub fn bequeath(&self, child: &mut Process, files: &mut Files) {
+        if child.unread.is_some() {
+            child.root = self.root.clone();
+        }
+        let code = self.past.iter().chain(&self.now).filter(|mapping| mapping.kind != Kind::NotCode);
+        child.adopt(code.cloned(), files);
     }
 
     /// The file behind a mapping, also if it was deleted or replaced or is in another mount namespace.
@@ -132,12 +166,16 @@ impl Process {
 
     /// Lets JIT code that came since have its name.
     pub fn refresh_perf_map(&mut self) {
-        if self.perf_map.is_none() && self.now.iter().any(|mapping| mapping.kind == Kind::Anonymous) {
+        if self.perf_map.is_none() && self.has_made_code() {
             self.open_perf_map();
         }
         if let Some(perf_map) = &mut self.perf_map {
             perf_map.refresh();
         }
+    }
+
+    pub fn has_made_code(&self) -> bool {
+        self.now.iter().chain(&self.past).any(|mapping| mapping.kind == Kind::Anonymous)
     }
 
     pub fn perf_map(&self) -> Option<&PerfMap> {

@@ -9,6 +9,7 @@ use super::image::Image;
 use super::kernel::Kernel;
 use super::maps::{Kind, Mapping};
 use super::process::{Process, Roots};
+use super::told::{Life, Record, Told};
 use super::vdso::Vdso;
 
 /// 512 in all, half of what a process may have open by default: files of code with their debug files, roots of
@@ -17,6 +18,8 @@ const MOST_FILES: usize = 384;
 const MOST_ROOTS: usize = 64;
 const MOST_PERF_MAPS: usize = 64;
 const MOST_PROCESSES: usize = 16_384;
+/// Parents of parents that are asked for what a process had from its birth on.
+const GENERATIONS: u32 = 8;
 /// Names that are kept; some 150 B each.
 const MOST_NAMED: usize = 1 << 17;
 
@@ -34,6 +37,7 @@ pub struct Symbolizer {
     roots: Roots,
     vdso: Vdso,
     processes: HashMap<u32, Process>,
+    told: Told,
     named: HashMap<(FileId, u64), Rc<Named>>,
     calls: u64,
 }
@@ -55,19 +59,32 @@ impl Symbolizer {
             roots: Roots::new(MOST_ROOTS),
             vdso: Vdso::default(),
             processes: HashMap::new(),
+            told: Told::default(),
             named: HashMap::new(),
             calls: 0,
         }
     }
 
     /// Opens what is needed to name this process's addresses later, as long as it lives: its maps, its root, its files.
+    /// Of one that is gone there is what was heard. False: its maps could not be read.
     ///
     /// To be called when a process is first seen, and after it has called exec or mapped a file. What it had before keeps
     /// its names; where both had something, it is the new one. Costs a look at each mapped file, but reads none of them.
-    pub fn remember(&mut self, tgid: u32) {
-        // Why it could not be read is asked again by whoever wants a name.
-        let _ = self.look(tgid);
-        self.processes.get_mut(&tgid).into_iter().for_each(Process::forget_misses);
+    pub fn remember(&mut self, tgid: u32) -> bool {
+        self.remember_with(tgid, GENERATIONS)
+    }
+
+    /// Keeps a record until its process is to be remembered.
+    pub fn hear(&mut self, record: Record) {
+        self.told.add(record);
+    }
+
+    /// Whether something was heard that makes it worth while to remember this process again.
+    pub fn has_news(&self, tgid: u32) -> bool {
+        let mut mappings = self.told.mappings(tgid).peekable();
+        // A JIT maps its code piece by piece; that it does is all that we want to know.
+        let makes_code = mappings.peek().is_some() && self.processes.get(&tgid).is_some_and(Process::has_made_code);
+        mappings.any(|mapping| mapping.kind == Kind::File(None) || mapping.kind == Kind::Anonymous && !makes_code)
     }
 
     /// Leaf first. `leaf_is_exact`: the first address is of an instruction, all others are return addresses, whose calls
@@ -96,6 +113,45 @@ impl Symbolizer {
         addresses.iter().zip(looked).map(|(address, looked)| self.frame(tgid, *address, looked)).collect()
     }
 
+    fn remember_with(&mut self, tgid: u32, generations: u32) -> bool {
+        let life = self.told.take(tgid);
+        // Why it could not be read is asked again by whoever wants a name.
+        let seen = self.look(tgid);
+        if let Some(life) = life {
+            self.adopt(tgid, life, seen.err(), generations);
+        }
+        self.processes.get_mut(&tgid).into_iter().for_each(Process::forget_misses);
+        seen.is_ok()
+    }
+
+    /// `unread`: why there is nothing better than what was heard.
+    fn adopt(&mut self, tgid: u32, life: Life, unread: Option<Unknown>, generations: u32) {
+        let parent = life.parent.filter(|_| generations > 0);
+        // What it was born with, its parent may have mapped just before. One that lives shows it itself, but for what it
+        // had before an exec: not worth a look at every parent.
+        if let Some(parent) = parent
+            && unread.is_some()
+            && (!self.processes.contains_key(&parent) || self.has_news(parent))
+        {
+            self.remember_with(parent, generations - 1);
+        }
+        // Taken out, so that it can be given something of another one.
+        let mut process = self.processes.remove(&tgid).unwrap_or_else(|| {
+            let mut process = Process::new(tgid, &mut self.roots);
+            process.unread = unread;
+            process.used = self.calls;
+            process
+        });
+        if unread.is_some() {
+            process.end();
+        }
+        if let Some(parent) = parent.and_then(|parent| self.processes.get(&parent)) {
+            parent.bequeath(&mut process, &mut self.files);
+        }
+        process.adopt(life.into_mappings(), &mut self.files);
+        self.keep(tgid, process);
+    }
+
     fn look(&mut self, tgid: u32) -> Result<(), Unknown> {
         if let Some(process) = self.processes.get_mut(&tgid) {
             process.look(&mut self.files, &mut self.roots)?;
@@ -105,13 +161,18 @@ impl Symbolizer {
         let mut process = Process::new(tgid, &mut self.roots);
         process.look(&mut self.files, &mut self.roots)?;
         process.used = self.calls;
+        self.keep(tgid, process);
+        self.close_perf_maps(tgid);
+        Ok(())
+    }
+
+    /// In the place of the one not needed for longest, if there are too many.
+    fn keep(&mut self, tgid: u32, process: Process) {
         if self.processes.len() >= MOST_PROCESSES {
             let oldest = self.processes.iter().min_by_key(|(_, process)| process.used).map(|(tgid, _)| *tgid);
             oldest.and_then(|oldest| self.processes.remove(&oldest));
         }
         self.processes.insert(tgid, process);
-        self.close_perf_maps(tgid);
-        Ok(())
     }
 
     /// Those not needed for longest, if there are too many with this process's.
@@ -133,7 +194,8 @@ impl Symbolizer {
             Some(Place::Symbol { module: "[jit]".into(), name: demangle(name), offset: address - start })
         };
         let Some(mapping) = process.find(looked) else {
-            return bare(address, jitted().unwrap_or(Place::Address { why: Unknown::NoMapping }));
+            let why = process.unread.unwrap_or(Unknown::NoMapping);
+            return bare(address, jitted().unwrap_or(Place::Address { why }));
         };
         let symbol = |(name, offset)| Place::Symbol { module: mapping.module(), name, offset: offset + past };
         let at = |offset, why| Place::Offset { module: mapping.module(), offset, why };

@@ -1,6 +1,6 @@
 //! Names in processes that live and that have ended. A child is a copy of this test binary, which tells its addresses.
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -63,13 +63,19 @@ impl Copy {
         let file = folder.join("the copy");
         fs::copy("/proc/self/exe", &file).unwrap();
         prepare(&file);
-        let mut process = Command::new(&file)
+        let mut command = Command::new(&file);
+        command
             .args(["--exact", "symbolize::stacks::tests::child", "--nocapture"])
             .env(CHILD, "1")
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        // Another test's child may have our file open for writing, between its birth and its exec.
+        let mut process = loop {
+            match command.spawn() {
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                spawned => break spawned.unwrap(),
+            }
+        };
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
         let line = lines.find(|line| line.starts_with("addresses ")).expect("the child tells its addresses");
         let mut words = line.split(' ').skip(1).map(|word| u64::from_str_radix(word, 16).unwrap());
@@ -186,6 +192,66 @@ fn a_process_that_ended_keeps_the_names_of_its_deleted_file() {
     symbolizer.remember(copy.tgid());
     let frame = one(&mut symbolizer, copy.tgid(), copy.known + 1);
     assert_eq!(symbol(&frame), ("the copy", "spoor::symbolize::stacks::tests::known", 1));
+}
+
+/// What the kernel would have told of it: that we made it, and its code.
+fn hear_of(symbolizer: &mut Symbolizer, copy: &Copy) {
+    symbolizer.hear(Record::born(copy.tgid(), me()));
+    let maps = fs::read_to_string(format!("/proc/{}/maps", copy.tgid())).unwrap();
+    for mapping in crate::symbolize::maps::parse(&maps).into_iter().filter(|mapping| mapping.kind != Kind::NotCode) {
+        symbolizer.hear(Record::mapped(copy.tgid(), mapping));
+    }
+}
+
+/// Ends before anybody looked at it; its file is opened by its path, and deleted after.
+#[test]
+fn a_process_that_was_only_heard_of_has_names() {
+    let mut symbolizer = Symbolizer::new(Options::default());
+    let mut copy = Copy::start("heard", |_| {});
+    hear_of(&mut symbolizer, &copy);
+    assert!(symbolizer.has_news(copy.tgid()));
+    copy.end();
+    assert!(!symbolizer.remember(copy.tgid()));
+    assert!(!symbolizer.has_news(copy.tgid()));
+    fs::remove_dir_all(&copy.folder).unwrap();
+    let frames = symbolizer.user(copy.tgid(), &[copy.known + 1, copy.heap], true);
+    assert_eq!(symbol(&frames[0]), ("the copy", "spoor::symbolize::stacks::tests::known", 1));
+    // The kernel tells of code only.
+    assert_eq!(frames[1].place, Place::Address { why: Unknown::ProcessGone });
+}
+
+#[test]
+fn a_replaced_file_is_not_taken_for_one_that_was_heard_of() {
+    let mut symbolizer = Symbolizer::new(Options::default());
+    let mut copy = Copy::start("heard-replaced", |_| {});
+    hear_of(&mut symbolizer, &copy);
+    copy.end();
+    // Renamed over it: the first file's inode stays in use, so that the second one has another.
+    let (path, other) = (copy.folder.join("the copy"), copy.folder.join("other"));
+    let first = fs::File::open(&path).unwrap();
+    fs::copy(&path, &other).unwrap();
+    fs::rename(&other, &path).unwrap();
+    symbolizer.remember(copy.tgid());
+    let frame = one(&mut symbolizer, copy.tgid(), copy.known);
+    let Place::Offset { module, why, .. } = frame.place else { panic!("{frame:x?}") };
+    assert_eq!((module.as_str(), why), ("the copy", Unknown::NoFile));
+    drop(first);
+}
+
+/// A child that execs nothing has what its parent has, which is looked at for its sake.
+#[test]
+fn a_child_that_was_only_heard_of_has_the_names_of_its_parent() {
+    let mut symbolizer = Symbolizer::new(Options::default());
+    let copy = Copy::start("parent", |_| {});
+    // No process has such a number.
+    let (child, grandchild) = (1 << 30, (1 << 30) + 1);
+    symbolizer.hear(Record::born(child, copy.tgid()));
+    symbolizer.hear(Record::born(grandchild, child));
+    for tgid in [grandchild, child] {
+        assert!(!symbolizer.remember(tgid));
+        let frame = one(&mut symbolizer, tgid, copy.known);
+        assert_eq!(symbol(&frame), ("the copy", "spoor::symbolize::stacks::tests::known", 0));
+    }
 }
 
 /// Its path leads to another file now.

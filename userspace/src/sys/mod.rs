@@ -6,5 +6,6 @@ pub mod command;
 pub mod files;
 pub mod memory;
 pub mod perf;
+pub mod perf_ring;
 pub mod process;
 pub mod tracefs;

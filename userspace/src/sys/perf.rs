@@ -1,6 +1,8 @@
-//! `perf_event_open(2)`: an event as a descriptor, with a BPF program on it.
+//! `perf_event_open(2)`: an event as a descriptor, with a BPF program on it, or as a ring of records.
 use std::io::{Error, Result};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::perf_ring::Ring;
 
 pub const TYPE_HARDWARE: u32 = 0;
 pub const TYPE_SOFTWARE: u32 = 1;
@@ -88,6 +90,29 @@ fn attr(kind: u32, config: u64, rate: Rate) -> Attr {
         flags: DISABLED | freq,
         ..Attr::default()
     }
+}
+
+/// Records of every mapping of code that is made on this CPU, by whomever, and of every task that is born there. Each
+/// record ends in its time.
+///
+/// Errors: as of [`attach_sampler`]. Kernel: 3.16.
+pub fn watch_mappings(cpu: u32) -> Result<Ring> {
+    const PERF_COUNT_SW_DUMMY: u64 = 9;
+    const PERF_SAMPLE_TIME: u64 = 1 << 2;
+    const MMAP: u64 = 1 << 8;
+    const TASK: u64 = 1 << 13;
+    const SAMPLE_ID_ALL: u64 = 1 << 18;
+    const MMAP2: u64 = 1 << 23;
+    let attr = Attr {
+        kind: TYPE_SOFTWARE,
+        size: size_of::<Attr>() as u32,
+        config: PERF_COUNT_SW_DUMMY,
+        sample_type: PERF_SAMPLE_TIME,
+        flags: MMAP | TASK | SAMPLE_ID_ALL | MMAP2,
+        ..Attr::default()
+    };
+    // No descriptor stays open: the mapping keeps the event.
+    Ring::map(open(&attr, -1, cpu as i32)?.as_fd())
 }
 
 /// How long a sampler has been enabled, ns.
