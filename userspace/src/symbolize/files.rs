@@ -13,12 +13,24 @@ use super::image::Image;
 pub struct FileId(u32);
 
 /// The number of an inode is given away again when nobody has it open: the rest tells a new file from an old one.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Identity {
     device: u64,
     inode: u64,
     bytes: u64,
     written_ns: (i64, i64),
+}
+
+impl Identity {
+    fn of(file: &File) -> Option<Identity> {
+        let found = file.metadata().ok()?;
+        Some(Identity {
+            device: found.dev(),
+            inode: found.ino(),
+            bytes: found.size(),
+            written_ns: (found.mtime(), found.mtime_nsec()),
+        })
+    }
 }
 
 pub struct Files {
@@ -35,6 +47,8 @@ pub struct Files {
 #[derive(Default)]
 struct Slot {
     file: Option<Rc<File>>,
+    /// Of the file.
+    identity: Option<Identity>,
     image: Option<Image>,
     used: u64,
 }
@@ -52,14 +66,8 @@ impl Files {
 
     /// Keeps a file, or the one that it has of the same content.
     pub fn keep(&mut self, file: File) -> Option<FileId> {
-        let found = file.metadata().ok()?;
-        let identity = Identity {
-            device: found.dev(),
-            inode: found.ino(),
-            bytes: found.size(),
-            written_ns: (found.mtime(), found.mtime_nsec()),
-        };
-        let id = *self.ids.entry(identity).or_insert_with(|| {
+        let identity = Identity::of(&file)?;
+        let id = *self.ids.entry(identity.clone()).or_insert_with(|| {
             self.slots.push(Slot::default());
             FileId(self.slots.len() as u32 - 1)
         });
@@ -68,11 +76,26 @@ impl Files {
         slot.used = self.now;
         if slot.file.is_none() {
             slot.file = Some(Rc::new(file));
+            slot.identity = Some(identity);
             self.open.push(id);
             self.count += 1;
             self.make_room(id);
         }
         Some(id)
+    }
+
+    /// The file of these numbers, if it is open already and nobody has written to it: an open file's are nobody else's.
+    pub fn find(&mut self, device: (u32, u32), inode: u64) -> Option<FileId> {
+        let id = *self.open.iter().find(|id| {
+            let identity = self.slots[id.0 as usize].identity.as_ref();
+            identity.is_some_and(|known| {
+                known.inode == inode && (libc::major(known.device), libc::minor(known.device)) == device
+            })
+        })?;
+        self.now += 1;
+        let slot = &mut self.slots[id.0 as usize];
+        slot.used = self.now;
+        (Identity::of(slot.file.as_ref()?) == slot.identity).then_some(id)
     }
 
     /// The file's symbols. `reopen`: where it may still be, if it had to make room; `read`: how to read it.
@@ -140,6 +163,25 @@ mod tests {
         for path in [path, second_path, third_path] {
             std::fs::remove_file(path).unwrap();
         }
+    }
+
+    #[test]
+    fn an_open_file_is_found_by_its_numbers_as_long_as_it_is_the_same() {
+        let mut files = Files::new(8);
+        let (path, one) = file("numbers");
+        let found = one.metadata().unwrap();
+        let device = (libc::major(found.dev()), libc::minor(found.dev()));
+        let id = files.keep(one).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(files.find(device, found.ino()), Some(id));
+        assert_eq!(files.find((device.0, device.1 + 1), found.ino()), None);
+        assert_eq!(files.find(device, found.ino() + 1), None);
+        let (path, two) = file("numbers");
+        let number = two.metadata().unwrap().ino();
+        files.keep(two).unwrap();
+        std::fs::write(&path, "another content").unwrap();
+        assert_eq!(files.find(device, number), None);
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

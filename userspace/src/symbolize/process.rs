@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 
 use super::debug_file::{Whereabouts, open_regular};
-use super::files::Files;
+use super::files::{FileId, Files};
 use super::frame::Unknown;
 use super::maps::{self, Kind, Mapping};
 use super::perf_map::PerfMap;
@@ -67,7 +67,7 @@ impl Process {
             let known = maps::find(&self.now, mapping.start).filter(|known| known.is_same(mapping));
             mapping.kind = match known {
                 Some(known) if known.kind != Kind::File(None) => known.kind,
-                _ => Kind::File(self.open(mapping).and_then(|file| files.keep(file))),
+                _ => Kind::File(self.file(mapping, files)),
             };
         }
         let gone = std::mem::replace(&mut self.now, mappings).into_iter().filter(|mapping| {
@@ -90,7 +90,7 @@ impl Process {
                 continue;
             }
             if mapping.kind == Kind::File(None) {
-                mapping.kind = Kind::File(self.open(&mapping).and_then(|file| files.keep(file)));
+                mapping.kind = Kind::File(self.file(&mapping, files));
             }
             self.past.push(mapping);
         }
@@ -111,6 +111,11 @@ impl Process {
         }
         let code = self.past.iter().chain(&self.now).filter(|mapping| mapping.kind != Kind::NotCode);
         child.adopt(code.cloned(), files);
+    }
+
+    fn file(&self, mapping: &Mapping, files: &mut Files) -> Option<FileId> {
+        // The same one of another process, mostly; which may be all that is left of a mount namespace.
+        files.find(mapping.device, mapping.inode).or_else(|| files.keep(self.open(mapping)?))
     }
 
     /// The file behind a mapping, also if it was deleted or replaced or is in another mount namespace.
