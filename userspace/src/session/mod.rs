@@ -273,9 +273,10 @@ impl Session {
             self.live.firings = rows.firings();
             if let Some(namer) = &mut self.namer {
                 let stacks = self.enabled.maps[attach::STACKS].as_fd();
-                report.notes.extend(namer.broken(stacks, &rows)?);
-                report.notes.extend(namer.notes());
-                rows = namer.regroup(stacks, &Layout::of(columns), rows)?;
+                let layout = Layout::of(columns);
+                let (joined, broken) = namer.join(stacks, &layout, rows)?;
+                report.notes.extend(broken.into_iter().chain(namer.notes()));
+                rows = namer.regroup(stacks, &layout, joined)?;
             }
             report.aggregation = tables::aggregation(&self.plan.scope, keys, columns, &rows, &other);
             let arranged = arrange(&mut report.aggregation, self.plan.order);

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use probes_common::stack::{FRAMES_MAX, LOST_STACK, NO_STACK};
+use probes_common::stack::{LOST_STACK, NO_STACK};
 
 use crate::merge::rows::{Merge, Rows};
 use crate::merge::value::{Aggregation, KeyValue};
@@ -15,7 +15,7 @@ use crate::program::tree::Key;
 use crate::render::report::KeyColumn;
 use crate::snapshot::stacks::{self, RawStack};
 use crate::symbolize::frame::{Frame, Place, Stack};
-use crate::symbolize::stacks::{Options, Symbolizer};
+use crate::symbolize::stacks::{Options, Spot, Symbolizer};
 
 use super::watch::Watch;
 
@@ -40,6 +40,8 @@ pub struct Namer {
     names_missing: bool,
     /// What the ids of functions and modules stand for.
     leaves: HashMap<u64, String>,
+    /// Stacks whose walk went astray, and how many of their frames are some.
+    astray: HashMap<u64, usize>,
 }
 
 /// How a process was when it was last remembered.
@@ -74,6 +76,7 @@ impl Namer {
             names_missing: false,
             known: HashMap::new(),
             leaves: HashMap::new(),
+            astray: HashMap::new(),
         })
     }
 
@@ -108,23 +111,46 @@ impl Namer {
         std::mem::take(&mut self.names_missing).then(|| note.to_owned())
     }
 
-    /// How much of what the rows count has user stacks that the walk lost.
-    pub fn broken(&self, map: BorrowedFd, rows: &Rows) -> Result<Option<String>> {
-        let Some(user) = self.parts.iter().find(|part| part.half == Half::User) else { return Ok(None) };
-        let mut ids: Vec<u64> = rows.iter().map(|(key, _)| key[user.word]).filter(|id| !is_none(*id)).collect();
+    /// Rows whose user stacks read the same, as those of processes of one program do, become one. And how much of what they
+    /// count has user stacks that the walk lost.
+    pub fn join(&mut self, map: BorrowedFd, layout: &Layout, rows: Rows) -> Result<(Rows, Option<String>)> {
+        let users: Vec<Part> = self.parts.iter().copied().filter(|part| part.half == Half::User).collect();
+        if users.is_empty() {
+            return Ok((rows, None));
+        }
+        let mut ids: Vec<u64> = rows.iter().flat_map(|(key, _)| users.iter().map(|part| key[part.word])).collect();
         ids.sort_unstable();
         ids.dedup();
         let raw = stacks::read(map, &ids).context("read the stacks")?;
+        self.astray.clear();
+        // The first id stands for all stacks that read the same.
+        let mut first: HashMap<(Vec<Spot>, bool, bool), u64> = HashMap::new();
+        let mut same: HashMap<u64, (u64, bool)> = HashMap::new();
         let (mut all, mut broken) = (0, 0);
-        for (key, row) in rows.iter() {
-            if let Some(stack) = raw.get(&key[user.word]) {
+        let mut merge = Merge::regrouping(layout, self.key_words);
+        let mut key = vec![0; self.key_words];
+        for (old, row) in rows.iter() {
+            key.copy_from_slice(old);
+            for part in &users {
+                let id = old[part.word];
+                let Some(stack) = raw.get(&id) else { continue };
+                let (joined, is_broken) = *same.entry(id).or_insert_with(|| {
+                    let walk = self.symbolizer.walk(stack.tgid, &stack.addresses, true);
+                    if walk.is_astray {
+                        self.astray.insert(id, walk.spots.len());
+                    }
+                    let is_broken = walk.is_astray || stack.is_broken();
+                    (*first.entry((walk.spots, is_broken, stack.is_cut())).or_insert(id), is_broken)
+                });
+                key[part.word] = joined;
                 all += row[0];
-                broken += if stack.is_broken() { row[0] } else { 0 };
+                broken += if is_broken { row[0] } else { 0 };
             }
+            merge.add(&key, row);
         }
         let share = broken as f64 * 100.0 / all as f64;
-        Ok((broken > 0)
-            .then(|| format!("{share:.1} % of the user stacks end early: their code keeps no frame pointers")))
+        let note = format!("{share:.1} % of the user stacks end early: their code keeps no frame pointers");
+        Ok((merge.finish(), (broken > 0).then_some(note)))
     }
 
     /// Rows whose functions or modules have the same name become one.
@@ -178,7 +204,8 @@ impl Namer {
         let mut shared: HashMap<(u64, u64), Arc<Stack>> = HashMap::new();
         let mut stack = |kernel: u64, user: u64| {
             let key = (kernel, user);
-            Arc::clone(shared.entry(key).or_insert_with(|| Arc::new(whole(kernel, user, &frames, &raw))))
+            let astray = self.astray.contains_key(&user);
+            Arc::clone(shared.entry(key).or_insert_with(|| Arc::new(whole(kernel, user, &frames, &raw, astray))))
         };
         for row in &mut aggregation.rows {
             for part in &self.parts {
@@ -221,7 +248,11 @@ impl Namer {
             };
             (*id, frames)
         };
-        order.into_iter().map(name).collect()
+        let mut frames: HashMap<u64, Vec<Frame>> = order.into_iter().map(name).collect();
+        for (id, whole) in &self.astray {
+            frames.entry(*id).and_modify(|frames| frames.truncate(*whole));
+        }
+        frames
     }
 }
 
@@ -239,15 +270,20 @@ fn id_of(key: &KeyValue) -> Option<u64> {
     }
 }
 
-fn whole(kernel: u64, user: u64, frames: &HashMap<u64, Vec<Frame>>, raw: &HashMap<u64, RawStack>) -> Stack {
-    let cut = |id| raw.get(&id).is_some_and(|stack: &RawStack| stack.addresses.len() == FRAMES_MAX);
+fn whole(
+    kernel: u64,
+    user: u64,
+    frames: &HashMap<u64, Vec<Frame>>,
+    raw: &HashMap<u64, RawStack>,
+    user_astray: bool,
+) -> Stack {
     let half = |id| frames.get(&id).cloned().unwrap_or_default();
     Stack {
         kernel: half(kernel),
         user: half(user),
-        kernel_cut: cut(kernel),
-        user_cut: cut(user),
-        user_broken: raw.get(&user).is_some_and(RawStack::is_broken),
+        kernel_cut: raw.get(&kernel).is_some_and(RawStack::is_cut),
+        user_cut: !user_astray && raw.get(&user).is_some_and(RawStack::is_cut),
+        user_broken: user_astray || raw.get(&user).is_some_and(RawStack::is_broken),
         kernel_lost: kernel == LOST_STACK,
         user_lost: user == LOST_STACK,
     }
@@ -263,8 +299,4 @@ fn leaf_name(frame: Option<&Frame>, module_only: bool) -> String {
         Place::Address { .. } if module_only => "[unknown]".to_owned(),
         Place::Address { .. } => format!("{:#x}", frame.address),
     }
-}
-
-fn is_none(id: u64) -> bool {
-    id == NO_STACK || id == LOST_STACK
 }

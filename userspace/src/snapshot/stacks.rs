@@ -20,6 +20,11 @@ pub struct RawStack {
 const WORDS: usize = size_of::<Stack>() / 8;
 
 impl RawStack {
+    /// As deep as what the kernel gives.
+    pub fn is_cut(&self) -> bool {
+        self.addresses.len() == FRAMES_MAX
+    }
+
     /// A walk by frame pointers that found nothing but the leaf, or ended at an address that no process has code at.
     pub fn is_broken(&self) -> bool {
         const LOWEST: u64 = 4096;

@@ -152,6 +152,12 @@ impl Process {
         }
     }
 
+    /// False only for what is known to be no code.
+    pub fn may_call_from(&self, address: u64) -> bool {
+        let is_code = self.find(address).map_or(self.unread.is_some(), |mapping| mapping.kind != Kind::NotCode);
+        is_code || self.perf_map.as_ref().is_some_and(|perf_map| perf_map.find(address).is_some())
+    }
+
     /// Whether the maps should be read anew for these: no for those that fresh maps did not have either.
     pub fn is_new(&self, address: u64) -> bool {
         let unknown = self.find(address).is_none_or(|mapping| mapping.kind == Kind::NotCode);

@@ -171,6 +171,25 @@ fn what_is_no_code_says_why() {
     assert_eq!(why(&mut symbolizer, u64::MAX), Unknown::NoMapping);
 }
 
+/// A leaf on the heap is where the processor was; a caller there is none.
+#[test]
+fn a_walk_ends_where_no_code_is() {
+    let mut symbolizer = Symbolizer::new(Options::default());
+    let heap = Box::new(0);
+    let (heap, code) = (&raw const *heap as u64 + 1, known_address() + 1);
+    for (addresses, frames, is_astray) in [
+        (vec![code, code, heap, code], 2, true),
+        (vec![heap, code], 2, false),
+        (vec![code], 1, false),
+        (vec![], 0, false),
+    ] {
+        let walk = symbolizer.walk(me(), &addresses, true);
+        assert_eq!((walk.spots.len(), walk.is_astray), (frames, is_astray), "{addresses:x?}");
+    }
+    // Of a process that is gone nobody knows where its code was.
+    assert!(!symbolizer.walk(1 << 30, &[code, heap], true).is_astray);
+}
+
 #[test]
 fn process_gone_before_it_was_seen_is_told_as_such() {
     let mut process = Command::new("true").spawn().unwrap();
