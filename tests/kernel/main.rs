@@ -13,10 +13,12 @@ mod full_map;
 mod keys;
 mod latency;
 mod loss;
+mod names;
 mod output;
 mod preempt;
 mod profile;
 mod sigreturn;
+mod stacks;
 mod target;
 mod twice_returning;
 mod where_;
@@ -56,6 +58,8 @@ const TOPICS: &[&[Test]] = &[
     errors::TESTS,
     preempt::TESTS,
     profile::TESTS,
+    stacks::TESTS,
+    names::TESTS,
     differential::TESTS,
 ];
 

@@ -36,11 +36,11 @@ const SHORT: &[&str] = &["burn", "70:20:10", "1"];
 const PERIOD_NS: f64 = 1e9 / 999.0;
 
 /// 999 Hz: not in step with what the kernel does every millisecond.
-fn at_999_hz(args: &[&str]) -> spoor_tests::Setup {
+pub fn at_999_hz(args: &[&str]) -> spoor_tests::Setup {
     profile(&["-F", "999"]).and(args)
 }
 
-fn module() -> String {
+pub fn module() -> String {
     binaries::workload().file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 

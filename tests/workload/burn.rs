@@ -6,10 +6,10 @@ use crate::{Args, sys};
 
 /// Spins `rounds` times, in a frame of its own that a walk by frame pointers finds, whatever the compiler's options are.
 macro_rules! burn {
-    ($name:ident) => {
-        #[unsafe(no_mangle)]
+    ($(#[$attribute:meta])* $name:ident) => {
+        $(#[$attribute])*
         #[unsafe(naked)]
-        extern "C" fn $name(rounds: u64) {
+        pub extern "C" fn $name(rounds: u64) {
             #[cfg(target_arch = "x86_64")]
             naked_asm!("push rbp", "mov rbp, rsp", "2: dec rdi", "jnz 2b", "pop rbp", "ret");
             #[cfg(target_arch = "aarch64")]
@@ -25,14 +25,32 @@ macro_rules! burn {
     };
 }
 
-burn!(spoor_burn_a);
-burn!(spoor_burn_b);
-burn!(spoor_burn_c);
+burn!(
+    #[unsafe(no_mangle)]
+    spoor_burn_a
+);
+burn!(
+    #[unsafe(no_mangle)]
+    spoor_burn_b
+);
+burn!(
+    #[unsafe(no_mangle)]
+    spoor_burn_c
+);
+burn!(
+    /// As g++ calls `spoor::burn(char const*, unsigned long)`.
+    #[unsafe(export_name = "_ZN5spoor4burnEPKcm")]
+    cpp
+);
+burn!(
+    /// As rustc calls it.
+    rust
+);
 
 /// Who calls them all.
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
-extern "C" fn spoor_burn_caller(rounds: u64, burn: extern "C" fn(u64)) {
+pub extern "C" fn spoor_burn_caller(rounds: u64, burn: extern "C" fn(u64)) {
     #[cfg(target_arch = "x86_64")]
     naked_asm!("push rbp", "mov rbp, rsp", "call rsi", "pop rbp", "ret");
     #[cfg(target_arch = "aarch64")]
@@ -49,7 +67,7 @@ pub fn burn(args: &Args, protocol: &Protocol) -> Did {
     let shares = shares(args.text(0, "A:B:C"));
     let seconds: f64 = args.number(1, "SECONDS");
     let length = (seconds * 1e9) as u64;
-    let rounds_per_us = calibrated();
+    let burner = Burner::new();
     let mut random = sys::now_ns() | 1;
     protocol.start();
     let begin = sys::thread_cpu_ns();
@@ -61,7 +79,7 @@ pub fn burn(args: &Args, protocol: &Protocol) -> Did {
         random ^= random >> 7;
         random ^= random << 17;
         let slice_ns = SLICE_NS_MIN + random % (SLICE_NS_MAX - SLICE_NS_MIN);
-        spoor_burn_caller((slice_ns * rounds_per_us / 1000).max(1), BURNS[next]);
+        spoor_burn_caller(burner.rounds_of(slice_ns), BURNS[next]);
         let then = now;
         now = sys::thread_cpu_ns();
         spent_ns[next] += now - then;
@@ -73,6 +91,42 @@ pub fn burn(args: &Args, protocol: &Protocol) -> Did {
         .and("spoor_burn_c_ns", spent_ns[2])
         .and("cpu_ns", now - begin)
         .and("slices", slices)
+}
+
+/// CPU time in one function after the other.
+#[derive(Clone, Copy)]
+pub struct Burner {
+    rounds_per_us: u64,
+}
+
+impl Burner {
+    pub fn new() -> Burner {
+        Burner { rounds_per_us: calibrated() }
+    }
+
+    pub fn rounds_of(self, ns: u64) -> u64 {
+        (self.rounds_per_us * ns / 1000).max(1)
+    }
+
+    /// At least so much of it; what it was.
+    pub fn spend(self, ns: u64, burn: extern "C" fn(u64)) -> u64 {
+        let begin = sys::thread_cpu_ns();
+        loop {
+            spoor_burn_caller(self.rounds_of(SLICE_NS_MIN), burn);
+            let spent_ns = sys::thread_cpu_ns() - begin;
+            if spent_ns >= ns {
+                return spent_ns;
+            }
+        }
+    }
+}
+
+/// Half of the time each in a function of C++ and one of Rust.
+pub fn mangled(args: &Args, protocol: &Protocol) -> Did {
+    let ns = args.number::<u64>(0, "NS");
+    let burner = Burner::new();
+    protocol.start();
+    Did::new().and("cpp_ns", burner.spend(ns / 2, cpp)).and("rust_ns", burner.spend(ns / 2, rust))
 }
 
 /// How much of what is due to it a function has not had, times the sum of all shares.

@@ -1,6 +1,8 @@
 //! Child processes: the calls that return twice, and those that never return.
 use core::ffi::{c_int, c_void};
+use std::ffi::CString;
 
+use crate::burn::{Burner, spoor_burn_a};
 use crate::calls::repeat_getppid;
 use crate::protocol::{Did, Protocol, fail};
 use crate::thread::Thread;
@@ -145,4 +147,38 @@ pub fn existing(args: &Args, protocol: &Protocol) -> Did {
         sys::wait4(pid);
     }
     Did::new().and("getppid", k as u64 * n).and("wait4", k as u64).and("exit_group", k as u64)
+}
+
+/// One after the other, each at work for a short time: as itself, or as the program at PATH.
+pub fn brief(args: &Args, protocol: &Protocol) -> Did {
+    let (k, ns): (u64, u64) = (args.number(0, "K"), args.number(1, "NS"));
+    let words = args.from(2).first().map(|path| [*path, "spend", args.text(1, "NS")]);
+    let words: Vec<CString> =
+        words.iter().flatten().map(|word| CString::new(*word).expect("came from a C string")).collect();
+    let mut argv: Vec<u64> = words.iter().map(|word| word.as_ptr() as u64).collect();
+    argv.push(0);
+    let envp = [0u64];
+    let burner = Burner::new();
+    protocol.start();
+    for _ in 0..k {
+        let pid = child(|| {
+            if words.is_empty() {
+                burner.spend(ns, spoor_burn_a);
+            } else {
+                // SAFETY: strings that end, in lists that end.
+                unsafe { sys::call(libc::SYS_execve, [argv[0], argv.as_ptr() as u64, envp.as_ptr() as u64, 0, 0, 0]) };
+                sys::exit_group(1);
+            }
+        });
+        if sys::wait4(pid) != 0 {
+            fail(format_args!("child {pid} failed"));
+        }
+    }
+    Did::new().and("children", k)
+}
+
+/// What such a child runs: silent, whatever is asked of it.
+pub fn spend(args: &Args, _: &Protocol) -> Did {
+    Burner::new().spend(args.number(0, "NS"), spoor_burn_a);
+    sys::exit_group(0)
 }

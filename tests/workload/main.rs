@@ -10,7 +10,9 @@
 mod burn;
 mod calls;
 mod children;
+mod code;
 mod compat;
+mod deep;
 mod exec;
 mod inflight;
 mod namespace;
@@ -143,6 +145,34 @@ const WORKS: &[(&str, &str, &str, Work)] = &[
         "CPU time in spoor_burn_a, _b and _c in these shares, called by spoor_burn_caller; says how many ns; clock_gettime",
         burn::burn,
     ),
+    ("mangled", "NS", "CPU time, half in a function of C++, half in one of Rust; clock_gettime", burn::mangled),
+    (
+        "deep",
+        "DEPTH NS",
+        "CPU time in spoor_deep, which is DEPTH calls of itself deep, all with frames; clock_gettime",
+        deep::deep,
+    ),
+    ("astray", "NS", "CPU time in spoor_astray, whose frame pointer is none; clock_gettime", deep::astray),
+    ("touch", "N", "N page faults in spoor_touch", deep::touch),
+    (
+        "jit",
+        "NS",
+        "0.2 s in spoor_burn_b, then NS in code that it makes; mmap, mprotect, openat, write, clock_gettime",
+        code::jit,
+    ),
+    (
+        "late",
+        "PATH STORM NS",
+        "0.2 s in spoor_burn_b, then NS in spoor_burn_a of PATH, a copy of this program; 1 openat, 1 mmap, clock_gettime; before, with STORM, 1 sched_setaffinity, 1 clone, 1 wait4; the child STORM mmap and munmap",
+        code::late,
+    ),
+    (
+        "brief",
+        "K NS [PATH]",
+        "K clone, K wait4; each child NS in spoor_burn_a, with PATH after 1 execve of it",
+        children::brief,
+    ),
+    ("spend", "NS", "NS in spoor_burn_a; prints nothing", children::spend),
     (
         "inflight",
         "",
@@ -154,6 +184,12 @@ const WORKS: &[(&str, &str, &str, Work)] = &[
         "CMD ARG...",
         "runs CMD as PID 1 of a new PID namespace with its own /proc; prints `launched PID`",
         namespace::inside,
+    ),
+    (
+        "elsewhere",
+        "DIR ARG...",
+        "runs DIR/hidden, a copy of this program, in a mount namespace of its own where a tmpfs is on DIR",
+        namespace::elsewhere,
     ),
     (
         "enter-pidns",

@@ -21,6 +21,24 @@ pub fn inside(args: &Args, _: &Protocol) -> Did {
     leave_like(sys::wait4(pid))
 }
 
+/// A copy of this program where nobody else sees it.
+pub fn elsewhere(args: &Args, _: &Protocol) -> Did {
+    let folder = args.text(0, "DIR");
+    let at = CString::new(folder).expect("came from a C string");
+    let copy = format!("{folder}/hidden");
+    // SAFETY: takes no pointers.
+    must_libc(unsafe { libc::unshare(libc::CLONE_NEWNS) }, "unshare");
+    mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE);
+    mount(c"hidden", &at, c"tmpfs", 0);
+    if let Err(error) = std::fs::copy("/proc/self/exe", &copy) {
+        fail(format_args!("copy to {copy}: {error}"));
+    }
+    let mut words = vec![copy.as_str()];
+    words.extend_from_slice(args.from(1));
+    run(&words);
+    sys::exit_group(1)
+}
+
 pub fn enter(args: &Args, _: &Protocol) -> Did {
     let target: libc::pid_t = args.number(0, "PID");
     for (name, kind) in [("pid", libc::CLONE_NEWPID), ("mnt", libc::CLONE_NEWNS)] {
