@@ -58,6 +58,17 @@ fn help_of_offcpu_mentions_its_options() {
     }
 }
 
+#[test]
+fn help_of_threads_mentions_its_options() {
+    let run = run(&["threads", "--help"]);
+    assert_eq!(run.code(), 0, "{run}");
+    for option in
+        ["-p", "-t", "--cgroup", "--follow", "-d", "-i", "-F", "--top", "--sort", "--format", "-o", "--strict"]
+    {
+        assert!(mentions(&run.stdout, option), "no `{option}` in\n{}", run.stdout);
+    }
+}
+
 /// Beside those that it has in common with others.
 #[test]
 fn help_of_profile_mentions_its_options() {

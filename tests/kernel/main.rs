@@ -20,6 +20,7 @@ mod profile;
 mod sigreturn;
 mod stacks;
 mod target;
+mod threads;
 mod twice_returning;
 mod where_;
 
@@ -47,6 +48,7 @@ const TOPICS: &[&[Test]] = &[
     compat::TESTS,
     latency::TESTS,
     target::TESTS,
+    threads::TESTS,
     command::TESTS,
     keys::TESTS,
     aggregations::TESTS,

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use anyhow::{Context, Result, anyhow, bail, ensure};
 pub use report::{Report, Row};
-pub use spoor::{Finished, Setup, Trace, offcpu, profile, spoor, syscalls};
+pub use spoor::{Finished, Setup, Trace, offcpu, profile, spoor, syscalls, threads};
 pub use work::Work;
 
 /// How long anything may take. A virtual machine without KVM is about ten times slower.

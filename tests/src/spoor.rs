@@ -43,6 +43,11 @@ pub fn offcpu(args: &[&str]) -> Setup {
     spoor(&["offcpu", "--format", "json"]).and(args)
 }
 
+/// `spoor threads --format json ARGS`.
+pub fn threads(args: &[&str]) -> Setup {
+    spoor(&["threads", "--format", "json"]).and(args)
+}
+
 impl Setup {
     pub fn and(mut self, args: &[&str]) -> Setup {
         self.args.extend(args.iter().map(OsString::from));

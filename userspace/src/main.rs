@@ -37,6 +37,7 @@ fn run(cli: Cli) -> Result<u8> {
         Some(Command::Syscalls(args)) => trace(plan::syscalls(*args)?),
         Some(Command::Profile(args)) => trace(plan::profile(*args)?),
         Some(Command::Offcpu(args)) => trace(plan::offcpu(*args)?),
+        Some(Command::Threads(args)) => trace(plan::threads(*args)?),
         Some(Command::List { glob }) => print(list::list(glob.as_deref())?.as_bytes(), "list"),
         Some(Command::Doctor) => print(doctor::examine().as_bytes(), "findings"),
         None => {

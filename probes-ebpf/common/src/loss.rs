@@ -43,4 +43,6 @@ pub enum LossKind {
     OffBefore = 16,
     /// A thread was still off its CPU when the report was made: the time after is not in the row.
     OffAtEnd = 17,
+    /// A thread got or left a CPU unseen: for how long it ran then comes from the kernel's account of it.
+    SwitchMissed = 18,
 }

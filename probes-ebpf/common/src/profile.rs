@@ -15,6 +15,8 @@ pub struct ProfileFiring {
     pub ustack: u64,
     /// A stack of one frame.
     pub leaf: u64,
+    /// 1: the leaf is the kernel's.
+    pub in_kernel: u64,
     /// What the sample stands for, in units of the event: ns of a clock, else a number of events.
     pub weight: u64,
 }

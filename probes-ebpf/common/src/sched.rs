@@ -24,6 +24,8 @@ pub struct SchedFiring {
     pub runnable_ns: u64,
     /// How it left the CPU: one of the `STATE_` constants.
     pub state: u64,
+    /// 1: it left the CPU since the firing before; 0: it was off it before tracing began, or began its life there.
+    pub left: u64,
     /// Ids in the map `STACKS`, or one of its constants: where it left the CPU.
     pub kstack: u64,
     pub ustack: u64,
@@ -72,6 +74,13 @@ pub struct Thread {
     pub ustack: u64,
     /// 1: it was like that when tracing began.
     pub began_before: u64,
+    /// 1: it left the CPU, and no firing has told that yet.
+    pub left: u64,
+    /// What the kernel says that it has run, when it last left the CPU.
+    pub ran_ns: u64,
+    /// Of waits whose end was not seen: what the next firing has to tell, too.
+    pub owed_blocked_ns: u64,
+    pub owed_runnable_ns: u64,
     pub waker: Waker,
 }
 

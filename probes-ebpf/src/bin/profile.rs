@@ -68,6 +68,7 @@ fn sampled(ctx: *mut c_void, firing: &mut MaybeUninit<ProfileFiring>) -> bool {
         } else {
             stacks::user(ctx, tgid, 1)
         });
+        addr_of_mut!((*firing).in_kernel).write((leaf_in_kernel != NO_STACK) as u64);
         addr_of_mut!((*firing).kstack).write(if wants(FACT_KSTACK) {
             stacks::kernel(ctx, FRAMES_MAX)
         } else {

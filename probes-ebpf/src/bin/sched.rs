@@ -47,6 +47,8 @@ static TASK_STATE: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static TASK_ON_CPU: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
+static TASK_RAN: Global<u32> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
 static TASK_MM: Global<u32> = Global::new(UNKNOWN_OFFSET);
 
 #[map]
@@ -178,6 +180,10 @@ fn slot_for(task: Kernel<true>) -> Option<*mut Thread> {
         oncpu_ns: 0,
         ustack: NO_STACK,
         began_before: 0,
+        left: 0,
+        ran_ns: 0,
+        owed_blocked_ns: 0,
+        owed_runnable_ns: 0,
         waker: NOBODY,
     };
     let key = task.0 as u64;
@@ -279,11 +285,16 @@ fn leave(ctx: &BtfTracePointContext, task: Kernel<true>, now: u64) {
     };
     // SAFETY: a live map value. The thread is on this CPU; a waker writes only while it is off.
     unsafe {
+        let ran: u64 = task.read(TASK_RAN.load());
         if (*kept).state == STATE_ON_CPU {
-            (*kept).oncpu_ns += now - (*kept).since_ns;
+            (*kept).oncpu_ns += now.saturating_sub((*kept).since_ns);
+        } else {
+            got_unseen(kept, ran, now);
         }
+        (*kept).ran_ns = ran;
         (*kept).since_ns = now;
         (*kept).began_before = 0;
+        (*kept).left = 1;
         (*kept).woken_ns = 0;
         addr_of_mut!((*kept).state).write_volatile(state);
         // Woken while it was on its way here: its waker saw it on the CPU.
@@ -315,7 +326,7 @@ fn get(task: Kernel<true>, now: u64, firing: &mut MaybeUninit<SchedFiring>) -> b
     // SAFETY: a live map value of a thread that nobody wakes and that no CPU has.
     unsafe {
         if (*kept).state == STATE_ON_CPU {
-            return false;
+            left_unseen(task, kept, now);
         }
         fill(task, kept, now, firing);
         (*kept).state = STATE_ON_CPU;
@@ -323,6 +334,62 @@ fn get(task: Kernel<true>, now: u64, firing: &mut MaybeUninit<SchedFiring>) -> b
         (*kept).oncpu_ns = 0;
     }
     true
+}
+
+/// The thread leaves a CPU that it was not seen to get. How long it ran is known, and so how long it waited before.
+///
+/// # Safety
+/// `kept` is a live map value.
+#[inline(always)]
+unsafe fn got_unseen(kept: *mut Thread, ran_ns: u64, now: u64) {
+    loss::count(LossKind::SwitchMissed);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let since = (*kept).since_ns;
+        let stretch = now.saturating_sub(since);
+        let run = at_most(ran_ns.saturating_sub((*kept).ran_ns), stretch);
+        let off = stretch - run;
+        let blocked = blocked((*kept).woken_ns, since, off);
+        (*kept).oncpu_ns += run;
+        (*kept).owed_blocked_ns += blocked;
+        (*kept).owed_runnable_ns += off - blocked;
+    }
+}
+
+/// The thread gets a CPU, and was not seen to leave the one that it had. Where it left from is not known, nor who woke it.
+///
+/// # Safety
+/// As of [`got_unseen`].
+#[inline(always)]
+unsafe fn left_unseen(task: Kernel<true>, kept: *mut Thread, now: u64) {
+    loss::count(LossKind::SwitchMissed);
+    let ran: u64 = task.read(TASK_RAN.load());
+    // SAFETY: the caller's promise.
+    unsafe {
+        let stretch = now.saturating_sub((*kept).since_ns);
+        let run = at_most(ran.saturating_sub((*kept).ran_ns), stretch);
+        (*kept).oncpu_ns += run;
+        (*kept).since_ns += run;
+        (*kept).ran_ns = ran;
+        (*kept).woken_ns = 0;
+        (*kept).state = STATE_OTHER;
+        (*kept).left = 1;
+        (*kept).began_before = 0;
+        (*kept).ustack = LOST_STACK;
+        (*kept).waker.pid_tgid = 0;
+    }
+}
+
+#[inline(always)]
+fn at_most(number: u64, most: u64) -> u64 {
+    if number > most { most } else { number }
+}
+
+/// How much of the time off the CPU the thread was asleep.
+#[inline(always)]
+fn blocked(woken: u64, since: u64, off: u64) -> u64 {
+    // A waker on another CPU may have read the clock a moment before.
+    at_most(if woken == 0 { off } else { woken.saturating_sub(since) }, off)
 }
 
 /// Fills the firing for a thread that is off its CPU.
@@ -337,16 +404,19 @@ unsafe fn fill(task: Kernel<true>, kept: *mut Thread, now: u64, firing: &mut May
     // them.
     unsafe {
         let since = (*kept).since_ns;
-        let off = now - since;
-        let woken = (*kept).woken_ns;
-        // A waker on another CPU may have read the clock a moment before.
-        let blocked = if woken == 0 { off } else { woken.saturating_sub(since) };
-        let blocked = if blocked > off { off } else { blocked };
+        let off = now.saturating_sub(since);
+        let asleep = blocked((*kept).woken_ns, since, off);
+        let blocked = asleep + (*kept).owed_blocked_ns;
+        let runnable = off - asleep + (*kept).owed_runnable_ns;
+        (*kept).owed_blocked_ns = 0;
+        (*kept).owed_runnable_ns = 0;
         addr_of_mut!((*firing).oncpu_ns).write((*kept).oncpu_ns);
-        addr_of_mut!((*firing).offcpu_ns).write(off);
+        addr_of_mut!((*firing).offcpu_ns).write(blocked + runnable);
         addr_of_mut!((*firing).blocked_ns).write(blocked);
-        addr_of_mut!((*firing).runnable_ns).write(off - blocked);
+        addr_of_mut!((*firing).runnable_ns).write(runnable);
         addr_of_mut!((*firing).state).write((*kept).state);
+        addr_of_mut!((*firing).left).write((*kept).left);
+        (*kept).left = 0;
         if (*kept).began_before != 0 {
             loss::count(LossKind::OffBefore);
         }
@@ -394,27 +464,37 @@ fn ran_for_the_last_time(ctx: &BtfTracePointContext, firing: &mut MaybeUninit<Sc
     // SAFETY: a live map value of the thread that runs.
     unsafe {
         let run = (*kept).oncpu_ns + (now() - (*kept).since_ns);
-        fill_run(prev, run, STATE_DEAD, firing);
+        fill_run(prev, kept, run, STATE_DEAD, firing);
     }
     true
 }
 
-/// A firing with nothing but a run on a CPU.
+/// A firing with nothing but a run on a CPU, and what is owed.
 ///
 /// # Safety
 /// As of [`fill`].
 #[inline(always)]
-unsafe fn fill_run(task: Kernel<true>, run_ns: u64, state: u64, firing: &mut MaybeUninit<SchedFiring>) {
+unsafe fn fill_run(
+    task: Kernel<true>,
+    kept: *mut Thread,
+    run_ns: u64,
+    state: u64,
+    firing: &mut MaybeUninit<SchedFiring>,
+) {
     let (tgid, tid) = ids_of(task);
     let firing = firing.as_mut_ptr();
     // Volatile, or zeros are written by a loop over bytes.
     // SAFETY: this program's own stack.
     unsafe {
         addr_of_mut!((*firing).oncpu_ns).write(run_ns);
-        addr_of_mut!((*firing).offcpu_ns).write_volatile(0);
-        addr_of_mut!((*firing).blocked_ns).write_volatile(0);
-        addr_of_mut!((*firing).runnable_ns).write_volatile(0);
+        let (blocked, runnable) = ((*kept).owed_blocked_ns, (*kept).owed_runnable_ns);
+        (*kept).owed_blocked_ns = 0;
+        (*kept).owed_runnable_ns = 0;
+        addr_of_mut!((*firing).offcpu_ns).write(blocked + runnable);
+        addr_of_mut!((*firing).blocked_ns).write(blocked);
+        addr_of_mut!((*firing).runnable_ns).write(runnable);
         addr_of_mut!((*firing).state).write(state);
+        addr_of_mut!((*firing).left).write((state == STATE_DEAD) as u64);
         addr_of_mut!((*firing).kstack).write_volatile(NO_STACK);
         addr_of_mut!((*firing).ustack).write_volatile(NO_STACK);
         addr_of_mut!((*firing).waker.pid_tgid).write_volatile(0);
@@ -475,21 +555,38 @@ fn found_at_start(meta: *const *mut seq_file, task: Kernel<true>) {
     if state == STATE_DEAD {
         return;
     }
-    match slot(task) {
+    let mut found = MaybeUninit::<Thread>::uninit();
+    let found = found.as_mut_ptr();
+    // Whole before it is seen: the thread may get a CPU at this moment. Volatile, or zeros are written by a loop over bytes.
+    // SAFETY: this program's own stack.
+    unsafe {
+        addr_of_mut!((*found).since_ns).write_volatile(since);
+        addr_of_mut!((*found).state).write_volatile(state);
+        addr_of_mut!((*found).woken_ns).write_volatile(if state == STATE_RUNNABLE { since } else { 0 });
+        addr_of_mut!((*found).oncpu_ns).write_volatile(0);
+        addr_of_mut!((*found).ustack).write_volatile(NO_STACK);
+        addr_of_mut!((*found).began_before).write_volatile(1);
+        addr_of_mut!((*found).left).write_volatile(0);
+        addr_of_mut!((*found).ran_ns).write_volatile(task.read(TASK_RAN.load()));
+        addr_of_mut!((*found).owed_blocked_ns).write_volatile(0);
+        addr_of_mut!((*found).owed_runnable_ns).write_volatile(0);
+        addr_of_mut!((*found).waker.pid_tgid).write_volatile(0);
+        addr_of_mut!((*found).waker.comm).write_volatile([0; 2]);
+        addr_of_mut!((*found).waker.kstack).write_volatile(NO_STACK);
+        addr_of_mut!((*found).waker.ustack).write_volatile(NO_STACK);
+    }
+    // SAFETY: every field is set.
+    let found = unsafe { &*found };
+    if THREADS.insert(task.0 as u64, found, BPF_NOEXIST as u64).is_err() {
+        let Some(kept) = slot(task) else {
+            loss::count(LossKind::ThreadFull);
+            return;
+        };
         // One that has switched meanwhile is known better already. One that has not is come across again where what is
         // written below found no room.
         // SAFETY: a live map value.
-        Some(kept) if unsafe { (*kept).began_before == 0 } => return,
-        Some(_) => {}
-        None => {
-            let Some(kept) = slot_for(task) else { return };
-            // SAFETY: a live map value. A thread that gets a CPU at this moment is taken for one that was on it.
-            unsafe {
-                (*kept).since_ns = since;
-                (*kept).began_before = 1;
-                (*kept).woken_ns = if state == STATE_RUNNABLE { since } else { 0 };
-                (*kept).state = state;
-            }
+        if unsafe { (*kept).began_before } == 0 {
+            return;
         }
     }
     if on_cpu || !wants(FACT_USTACK) || task.read::<u64>(TASK_MM.load()) == 0 {
@@ -515,17 +612,14 @@ fn is_open(task: Kernel<true>, firing: &mut MaybeUninit<SchedFiring>) -> bool {
     // reading and writing `since_ns` decide whether a moment is counted here, there or twice.
     unsafe {
         let since = (*kept).since_ns;
-        if since >= now {
-            return false;
-        }
         if (*kept).state == STATE_ON_CPU {
-            if !wants(FACT_ONCPU) {
+            if !wants(FACT_ONCPU) || since >= now {
                 return false;
             }
             (*kept).since_ns = now;
             let run = (*kept).oncpu_ns + (now - since);
             (*kept).oncpu_ns = 0;
-            fill_run(task, run, STATE_RUNNABLE, firing);
+            fill_run(task, kept, run, STATE_RUNNABLE, firing);
             return true;
         }
         loss::count(LossKind::OffAtEnd);

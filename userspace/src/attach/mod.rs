@@ -334,26 +334,31 @@ impl Enabled {
         bpf::map_update(self.maps["SPAN"].as_fd(), &0u32.to_ne_bytes(), words.as_bytes()).context("set the time span")
     }
 
-    /// From here on nothing counts, though programs may still be called.
-    fn end(&self) -> Result<()> {
+    /// For a provider that knows what each thread does: from here on nothing counts, though programs may still be called.
+    /// When that was, monotonic.
+    fn end(&self) -> Result<Option<u64>> {
         if self.walkers.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let mut words = [0u64; 2];
         bpf::map_lookup(self.maps["SPAN"].as_fd(), &0u32.to_ne_bytes(), words.as_mut_bytes())?;
-        self.set_span(Span { begin_ns: words[0], end_ns: process::monotonic_ns() })
+        // Closed first: what is counted after the end was read would be counted beyond it.
+        self.set_span(Span { begin_ns: words[0], end_ns: u64::MAX })?;
+        let end_ns = process::monotonic_ns();
+        self.set_span(Span { begin_ns: words[0], end_ns })?;
+        Ok(Some(end_ns))
     }
 
-    /// Detaches all programs and waits until none of them runs any more.
-    pub fn stop(&mut self) -> Result<()> {
-        self.end()?;
+    /// Detaches all programs and waits until none of them runs any more. When the last firing was, where that is known.
+    pub fn stop(&mut self) -> Result<Option<u64>> {
+        let end_ns = self.end()?;
         // Entries first: a return whose entry was seen is seen.
         self.samplers_end();
         while let Some(link) = self.links.pop() {
             drop(link);
         }
         process::wait_for_grace_period();
-        Ok(())
+        Ok(end_ns)
     }
 
     fn samplers_end(&mut self) {

@@ -37,6 +37,9 @@ pub enum Command {
     /// Time off the CPU: asleep and waiting, by the stack that it was left from, and who woke it
     #[command(after_help = OFFCPU_EXAMPLES)]
     Offcpu(Box<Offcpu>),
+    /// One line a thread: on the CPU, waiting for one, blocked; switches, system calls, hottest function
+    #[command(after_help = THREADS_EXAMPLES)]
+    Threads(Box<Threads>),
     /// Show providers and the fields that --by, --where and --agg can name
     List {
         /// Only fields whose name matches this pattern, such as 'arg*'
@@ -74,6 +77,33 @@ const OFFCPU_EXAMPLES: &str = "Examples:
   spoor offcpu -p 4242 -d 5s -o flame.svg               a flame graph of the time asleep
 
 Fields and keys: spoor list";
+
+const THREADS_EXAMPLES: &str = "Examples:
+  spoor threads -p 4242 -d 5s                           what each of its threads does
+  spoor threads -d 5s --top 20                          the busiest threads of this machine
+  spoor threads -p 4242 -i 1s                           every second
+
+on-cpu, runnable and blocked add up to the time that the thread lived while it was traced. user and kernel are on-cpu,
+divided as the samples of the thread are. What next: spoor profile -t TID, spoor offcpu -t TID, spoor syscalls -t TID -L";
+
+#[derive(Debug, Args)]
+pub struct Threads {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub time: TimeArgs,
+    /// Samples a second on each CPU
+    #[arg(short = 'F', long = "frequency", value_name = "HZ", default_value_t = 499, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub hz: u32,
+    /// Print what is counted as dtrace one-liners and exit
+    #[arg(long)]
+    pub show_program: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Run COMMAND, trace it from its first instruction, and end when it ends
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
 
 #[derive(Debug, Args)]
 pub struct Offcpu {

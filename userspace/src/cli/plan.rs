@@ -8,7 +8,8 @@ use anyhow::Result;
 
 use super::UsageError;
 use super::args::{
-    ClauseArgs, FormatArg, NamingArgs, Offcpu, OutputArgs, Profile, SortArg, Syscalls, TargetArgs, TimeArgs, WaitArgs,
+    ClauseArgs, FormatArg, NamingArgs, Offcpu, OutputArgs, Profile, SortArg, Syscalls, TargetArgs, Threads, TimeArgs,
+    WaitArgs,
 };
 use crate::attach::budget::Limits;
 use crate::attach::sampling::{EVENTS, Event, Sampling};
@@ -33,7 +34,9 @@ pub struct Plan {
     pub provider: &'static Provider,
     pub scope: Scope,
     pub clause: Clause,
-    /// Titles and names of the clause's keys and columns.
+    /// Clauses of other providers, whose rows come into the same report.
+    pub beside: Vec<Beside>,
+    /// Titles and names of the report's keys and columns.
     pub keys: Vec<KeyColumn>,
     pub values: Vec<ValueColumn>,
     pub layout: Layout,
@@ -55,6 +58,14 @@ pub struct Plan {
     pub quiet: bool,
     pub show_program: bool,
     pub verifier_log: bool,
+}
+
+/// One clause more, on another provider.
+pub struct Beside {
+    pub provider: &'static Provider,
+    pub scope: Scope,
+    pub clause: Clause,
+    pub sampling: Option<Sampling>,
 }
 
 /// What commands have in common, as typed.
@@ -157,6 +168,76 @@ pub fn offcpu(mut args: Offcpu) -> Result<Plan> {
     })
 }
 
+/// Errors: [`UsageError`], which exits with 2.
+pub fn threads(args: Threads) -> Result<Plan> {
+    let comm = args.target.comm.clone();
+    let clause = |by: &str| ClauseArgs {
+        by: Some(by.to_owned()),
+        predicate: None,
+        functions: Vec::new(),
+        max_keys: None,
+        map_memory: None,
+        show_program: args.show_program,
+        verifier_log: false,
+    };
+    let mut plan = plan(Typed {
+        command_name: "threads",
+        provider: &providers::sched::PROVIDER,
+        target: args.target,
+        time: args.time,
+        clause: clause("pid,tid,comm"),
+        output: args.output,
+        events: false,
+        ring_bytes: 0,
+        columns: THREAD_TIMES.to_vec(),
+        condition: None,
+        run: args.command,
+        sampling: None,
+        naming: Options::default(),
+    })?;
+    let beside = |provider: &'static Provider, by: &str, sampling: Option<Sampling>| -> Result<Beside> {
+        let scope = Scope::new(provider.fields.iter());
+        let predicate = comm.as_deref().map(named).transpose()?;
+        let (action, ..) = aggregation(provider, &scope, Some(by), &[], &[("count", "count", "count()")])?;
+        Ok(Beside { provider, scope, clause: Clause { predicate, action }, sampling })
+    };
+    let sampling = Sampling { event: EVENTS[0], hz: Some(args.hz.into()) };
+    plan.beside = vec![
+        beside(&providers::profile::PROVIDER, "pid,tid,in_kernel,func", Some(sampling))?,
+        beside(&providers::syscall::PROVIDER, "pid,tid", None)?,
+    ];
+    let column = |(title, name, unit): &(&str, &str, Unit)| ValueColumn {
+        title: (*title).to_owned(),
+        name: (*name).to_owned(),
+        unit: *unit,
+        histogram: false,
+    };
+    plan.values = THREAD_COLUMNS.iter().map(column).collect();
+    Ok(plan)
+}
+
+/// What the first clause of `threads` adds up.
+const THREAD_TIMES: [ColumnText; 5] = [
+    ("on-cpu", "oncpu_ns", "sum(oncpu)"),
+    ("runnable", "runnable_ns", "sum(runnable)"),
+    ("blocked", "blocked_ns", "sum(blocked)"),
+    ("voluntary", "voluntary", "sum(left && state != R)"),
+    ("involuntary", "involuntary", "sum(left && state == R)"),
+];
+
+/// What its report shows (`merge::threads`).
+const THREAD_COLUMNS: [(&str, &str, Unit); 9] = [
+    ("on-cpu", "oncpu_ns", Unit::Ns),
+    ("user", "user_ns", Unit::Ns),
+    ("kernel", "kernel_ns", Unit::Ns),
+    ("runnable", "runnable_ns", Unit::Ns),
+    ("blocked", "blocked_ns", Unit::Ns),
+    ("voluntary", "voluntary", Unit::None),
+    ("involuntary", "involuntary", Unit::None),
+    ("syscalls", "syscalls", Unit::None),
+    ("hottest", "hottest", Unit::None),
+];
+
 /// The keys of --wakers.
 const WAKERS: &str = "waker,waker_kstack,waker_ustack";
 
@@ -224,6 +305,7 @@ fn plan(typed: Typed) -> Result<Plan> {
         provider,
         clause: Clause { predicate, action },
         scope,
+        beside: Vec::new(),
         keys,
         values,
         layout,
@@ -278,22 +360,22 @@ fn target(args: &TargetArgs) -> Result<Target> {
 
 /// `--comm`, options of one command, and `--where` together.
 fn predicate(target: &TargetArgs, options: Option<Expr>, text: Option<&str>, scope: &Scope) -> Result<Option<Expr>> {
-    let comm = match &target.comm {
-        Some(pattern) => {
-            let glob = Glob::parse(pattern.as_bytes()).map_err(|error| {
-                let what = format!("--comm `{}`: {error}", printable(pattern));
-                UsageError::new(&what, "write \\[ for the character itself")
-            })?;
-            let field = COMMON.iter().find(|field| field.name == "comm").expect("every firing has a comm");
-            Some(Expr { node: Node::Matches(field, glob), ty: Type::Unsigned })
-        }
-        None => None,
-    };
+    let comm = target.comm.as_deref().map(named).transpose()?;
     let condition = text
         .map(|text| check::predicate(text, scope).map_err(|error| UsageError::in_expression(&error, "--where")))
         .transpose()?;
     let parts = [comm, options, condition].into_iter().flatten();
     Ok(parts.reduce(|all, part| Expr::truth_of(BinaryOp::LogicalAnd, all, part)))
+}
+
+/// `--comm`.
+fn named(pattern: &str) -> Result<Expr> {
+    let glob = Glob::parse(pattern.as_bytes()).map_err(|error| {
+        let what = format!("--comm `{}`: {error}", printable(pattern));
+        UsageError::new(&what, "write \\[ for the character itself")
+    })?;
+    let field = COMMON.iter().find(|field| field.name == "comm").expect("every firing has a comm");
+    Ok(Expr { node: Node::Matches(field, glob), ty: Type::Unsigned })
 }
 
 fn aggregation(

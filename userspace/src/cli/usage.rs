@@ -160,7 +160,7 @@ mod tests {
             (&["--zzz"], "unknown option `--zzz`", "spoor --help"),
             (&["--events", "syscalls"], "unknown option `--events`", "spoor syscalls --events"),
             (&["sycalls"], "unknown command `sycalls`", "spoor syscalls"),
-            (&["zzz"], "unknown command `zzz`", "one of syscalls, profile, offcpu, list, doctor"),
+            (&["zzz"], "unknown command `zzz`", "one of syscalls, profile, offcpu, threads, list, doctor"),
             (&["syscalls", "ls"], "nothing takes the word `ls`", "-- ls, if that is the command to run"),
             (&["list", "a", "b"], "nothing takes the word `b`", "spoor list --help"),
             (&["syscalls", "-p"], "--pid needs a value", "--pid PID"),

@@ -57,7 +57,7 @@ pub fn each_bucket(value: &Value, mut each: impl FnMut(Bounds, u64)) {
                 }
             }
         }
-        Value::Int(_) | Value::Maybe(_) | Value::Avg { .. } | Value::Stddev { .. } => {}
+        Value::Int(_) | Value::Maybe(_) | Value::Avg { .. } | Value::Stddev { .. } | Value::Name(_) => {}
     }
 }
 

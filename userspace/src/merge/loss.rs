@@ -27,7 +27,7 @@ pub struct Context {
 type Sentence = (LossKind, &'static str, bool, &'static str, &'static str);
 
 /// Kind, name in JSON, whether something is lost, what happened, what to do. `{keys}` and `{ring}` are filled in.
-const SENTENCES: [Sentence; 18] = [
+const SENTENCES: [Sentence; 19] = [
     (
         LossKind::TableFull,
         "table_full",
@@ -118,6 +118,13 @@ const SENTENCES: [Sentence; 18] = [
     ),
     (LossKind::OffBefore, "off_before", false, "waits that had begun before tracing did, counted from there on", ""),
     (LossKind::OffAtEnd, "off_at_end", false, "waits that were not over at the end, counted up to there", ""),
+    (
+        LossKind::SwitchMissed,
+        "switch_missed",
+        true,
+        "switches that the kernel did not tell: their waits are counted with the next one, by its account of the thread",
+        "",
+    ),
 ];
 
 /// Lines for everything that is not zero.

@@ -6,4 +6,5 @@ pub mod number;
 pub mod order;
 pub mod plural;
 pub mod rows;
+pub mod threads;
 pub mod value;

@@ -4,14 +4,14 @@ use super::value::Value;
 use crate::program::buckets::{Llquantize, QUANTIZE_ZERO, label, quantize_range};
 
 impl Value {
-    /// The number that the value prints as: None where it is unknown, and for histograms.
+    /// The number that the value prints as: None where it is unknown, for names and for histograms.
     pub fn number(&self) -> Option<i128> {
         match self {
             Value::Int(n) => Some(*n),
             Value::Maybe(n) => *n,
             Value::Avg { sum, count } => Some(average(*sum, *count)),
             Value::Stddev { sum, squares, count } => Some(stddev(*sum, *squares, *count)),
-            Value::Quantize(_) | Value::Lquantize { .. } | Value::Llquantize { .. } => None,
+            Value::Name(_) | Value::Quantize(_) | Value::Lquantize { .. } | Value::Llquantize { .. } => None,
         }
     }
 

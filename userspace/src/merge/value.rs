@@ -20,6 +20,8 @@ pub enum Value {
         squares: u128,
         count: u64,
     },
+    /// No number but a name, such as of the function that took most; nothing where it is not known.
+    Name(Option<String>),
     /// 127 buckets, index 63 holds value 0 (dtrace's quantize).
     Quantize(Vec<u64>),
     /// Buckets: under `lower`, then one a step, then `lower + levels * step` and above.

@@ -14,11 +14,18 @@ const fn firing(name: &'static str, kind: Kind, offset: usize, facts: u32, doc: 
 
 const LEAF: usize = offset_of!(ProfileFiring, leaf);
 
-static FIELDS: [Field; 5] = [
+static FIELDS: [Field; 6] = [
     firing("func", Kind::Stack(Half::Function), LEAF, FACT_LEAF, "function that was at work"),
     firing("module", Kind::Stack(Half::Module), LEAF, FACT_LEAF, "library, executable or kernel module at work"),
     firing("ustack", Kind::Stack(Half::User), offset_of!(ProfileFiring, ustack), FACT_USTACK, "user stack"),
     firing("kstack", Kind::Stack(Half::Kernel), offset_of!(ProfileFiring, kstack), FACT_KSTACK, "kernel stack"),
+    firing(
+        "in_kernel",
+        Kind::Number(Type::Unsigned),
+        offset_of!(ProfileFiring, in_kernel),
+        FACT_LEAF,
+        "1 where the kernel was at work, 0 for the process itself",
+    ),
     firing(
         "weight",
         Kind::Number(Type::Unsigned),

@@ -34,7 +34,7 @@ const fn waker(name: &'static str, offset: usize, size: u8, doc: &'static str) -
 const WAKER: usize = offset_of!(SchedFiring, waker);
 const WAKER_IDS: usize = offset_of!(Waker, pid_tgid);
 
-static FIELDS: [Field; 13] = [
+static FIELDS: [Field; 14] = [
     time("offcpu", offset_of!(SchedFiring, offcpu_ns), 0, "from leaving the CPU to getting one: blocked and runnable"),
     time("blocked", offset_of!(SchedFiring, blocked_ns), FACT_WOKEN, "asleep, until it was woken"),
     time("runnable", offset_of!(SchedFiring, runnable_ns), FACT_WOKEN, "waiting for a CPU, woken or preempted"),
@@ -54,6 +54,14 @@ static FIELDS: [Field; 13] = [
         source: Source::Computed("state != R"),
         ..field("voluntary", Kind::Number(Type::Unsigned), Unit::None, 0, 0, "1 where it left by itself")
     },
+    field(
+        "left",
+        Kind::Number(Type::Unsigned),
+        Unit::None,
+        offset_of!(SchedFiring, left),
+        0,
+        "1 where it left the CPU; 0 for what was off it already, or goes on after an interval's end",
+    ),
     stack("ustack", Half::User, offset_of!(SchedFiring, ustack), FACT_USTACK, "user stack that it left the CPU from"),
     stack("kstack", Half::Kernel, offset_of!(SchedFiring, kstack), FACT_KSTACK, "kernel stack, without the scheduler"),
     waker("waker", offset_of!(Waker, comm), 16, "name of the thread that woke it, or that an interrupt found at work"),
@@ -124,6 +132,7 @@ fn globals(kernel: &Kernel, facts: u32) -> Vec<(&'static str, Vec<u8>)> {
         ("STATE_TOLD", word(state_told.into())),
         ("TASK_STATE", word(state.unwrap_or(UNKNOWN_OFFSET))),
         ("TASK_ON_CPU", word(task("on_cpu").unwrap_or(UNKNOWN_OFFSET))),
+        ("TASK_RAN", word(task("se.sum_exec_runtime").unwrap_or(UNKNOWN_OFFSET))),
         ("TASK_MM", word(task("mm").unwrap_or(UNKNOWN_OFFSET))),
     ]
 }
@@ -163,6 +172,7 @@ pub static PROVIDER: Provider = Provider {
         ("task_struct", "__state"),
         ("task_struct", "state"),
         ("task_struct", "on_cpu"),
+        ("task_struct", "se.sum_exec_runtime"),
         ("task_struct", "mm"),
         ("task_struct", "cred"),
         ("cred", "uid"),

@@ -42,7 +42,7 @@ pub fn push_rows(page: &mut Page<'_>, report: &Report, intervals: bool) -> io::R
             push_buckets(&mut page.text, report, prefix, values);
         } else {
             let mut line = Line::after(&mut page.text, prefix);
-            (0..report.values.len()).for_each(|index| line.number(values.get(index).and_then(Value::known)));
+            (0..report.values.len()).for_each(|index| line.value(values.get(index)));
             line.end();
         }
         page.turn()?;
@@ -136,6 +136,13 @@ impl<'a> Line<'a> {
 
     fn name(&mut self, name: &str) {
         self.field(|text| escape::push_sentence(text, name));
+    }
+
+    fn value(&mut self, value: Option<&Value>) {
+        match value {
+            Some(Value::Name(Some(name))) => self.field(|text| escape::push_data(text, name.as_bytes(), true)),
+            value => self.number(value.and_then(Value::known)),
+        }
     }
 
     fn number(&mut self, n: Option<i128>) {

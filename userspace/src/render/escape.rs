@@ -35,6 +35,13 @@ pub fn push_data(out: &mut String, name: &[u8], hazards: bool) {
     }
 }
 
+/// A name as a string of JSON has it.
+pub fn data(name: &[u8]) -> String {
+    let mut out = String::new();
+    push_data(&mut out, name, false);
+    out
+}
+
 /// Appends a sentence of our own, which may quote a name: as [`push_name`], with backslashes as they are.
 pub fn push_sentence(out: &mut String, sentence: &str) {
     push(out, sentence.as_bytes(), false);

@@ -119,11 +119,7 @@ impl Serialize for Key<'_> {
             KeyValue::Signed(n) => serializer.serialize_i64(*n),
             KeyValue::Named { name, .. } => serializer.serialize_str(name),
             KeyValue::Stack(stack) => StackObject(stack).serialize(serializer),
-            KeyValue::Text(text) => {
-                let mut name = String::new();
-                escape::push_data(&mut name, text, false);
-                serializer.serialize_str(&name)
-            }
+            KeyValue::Text(text) => serializer.serialize_str(&escape::data(text)),
         }
     }
 }
@@ -152,6 +148,7 @@ impl Serialize for Datum<'_> {
                 result?;
                 buckets.end()
             }
+            Value::Name(name) => name.as_ref().map(|name| escape::data(name.as_bytes())).serialize(serializer),
             number => number.known().map(Integer).serialize(serializer),
         }
     }

@@ -61,7 +61,9 @@ impl Cells {
             None => report.keys[index].bytes != 0,
         };
         let keys = (0..report.keys.len()).map(|index| Column { width: 0, is_number: key(index) });
-        let values = report.values.iter().map(|_| Column { width: 0, is_number: true });
+        let value = |index: usize| sample.and_then(|row| row.values.get(index));
+        let is_number = |index: usize| !matches!(value(index), Some(Value::Name(_)));
+        let values = (0..report.values.len()).map(|index| Column { width: 0, is_number: is_number(index) });
         let columns: Vec<Column> = keys.chain(values).collect();
         let cells = columns.len() * (report.aggregation.rows.len() + 3);
         Cells { columns, text: String::with_capacity(cells * 8), ends: Vec::with_capacity(cells) }
@@ -101,9 +103,12 @@ impl Cells {
 
     fn push_values(&mut self, report: &Report, values: &[Value]) {
         for (index, column) in report.values.iter().enumerate() {
-            self.push(|text| match values.get(index).and_then(Value::known) {
-                Some(n) => push_scaled(text, n, column.unit),
-                None => text.push('-'),
+            self.push(|text| match values.get(index) {
+                Some(Value::Name(Some(name))) => escape::push_name(text, name.as_bytes()),
+                value => match value.and_then(Value::known) {
+                    Some(n) => push_scaled(text, n, column.unit),
+                    None => text.push('-'),
+                },
             });
         }
     }
@@ -138,10 +143,12 @@ impl Cells {
             let cell = row * self.columns.len() + index;
             let start = if cell == 0 { 0 } else { self.ends[cell - 1] };
             let text = &self.text[start..self.ends[cell]];
+            let is_last = index + 1 == self.columns.len();
             if column.is_number {
                 push_right(out, column.width, text);
             } else {
-                push_left(out, column.width, text);
+                // Nothing stands behind the last one.
+                push_left(out, if is_last { 0 } else { column.width }, text);
             }
         }
         out.push('\n');

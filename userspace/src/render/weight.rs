@@ -39,7 +39,7 @@ pub fn weights(report: &Report) -> io::Result<Vec<Weight>> {
 pub fn addend(value: &Value) -> Option<i128> {
     match value {
         Value::Int(n) => Some(*n),
-        Value::Maybe(_) => None,
+        Value::Maybe(_) | Value::Name(_) => None,
         Value::Avg { count, .. } | Value::Stddev { count, .. } => Some((*count).into()),
         Value::Quantize(buckets) | Value::Lquantize { buckets, .. } | Value::Llquantize { buckets, .. } => {
             Some(buckets.iter().map(|count| i128::from(*count)).sum())

@@ -3,6 +3,7 @@ mod signals;
 mod stacks;
 mod tables;
 mod target;
+mod threads;
 mod watch;
 
 use std::io::{self, IsTerminal, Write};
@@ -23,9 +24,10 @@ use crate::merge::plural::counted;
 use crate::merge::value::Aggregation;
 use crate::program::codegen::Shape;
 use crate::program::layout::Layout;
+use crate::program::scope::Scope;
 use crate::program::show::{self, Place};
-use crate::program::tree::Action;
-use crate::providers::TextFaults;
+use crate::program::tree::{Action, Clause};
+use crate::providers::{Provider, TextFaults};
 use crate::render::report::{Loss, Report};
 use crate::render::{self, Format, State};
 use crate::sinks::{Sink, file, stderr};
@@ -74,11 +76,15 @@ struct Session {
     plan: Plan,
     sink: Sink,
     enabled: Enabled,
+    /// Clauses of other providers.
+    beside: Vec<Enabled>,
     stream: Option<Stream>,
     possible_cpus: u32,
     started_unix_ns: u64,
     /// Beginning of the interval, monotonic.
     since_ns: u64,
+    /// End of the last interval, where it is known to have been before its report.
+    until_ns: Option<u64>,
     /// The ledger at the end of the last interval.
     counted: (Counters, Option<u64>),
     state: State,
@@ -109,20 +115,27 @@ enum End {
 
 impl Session {
     async fn run(plan: Plan, sink: Sink, command: Option<&Stopped>, signals: &mut Signals) -> Result<Outcome> {
-        let enabled = attach::enable(&Request {
-            provider: plan.provider,
-            clause: &plan.clause,
-            target: &plan.target,
-            limits: plan.limits,
-            intervals: plan.interval.is_some(),
-            ring_bytes: plan.ring_bytes,
-            sampling: plan.sampling,
-            verifier_log: plan.verifier_log,
-        })?;
-        let mut namer = match &plan.clause.action {
-            Action::Aggregate { keys, .. } => Namer::new(keys, &plan.scope, plan.naming),
-            Action::Stream => None,
+        let enable = |provider, clause, sampling| {
+            attach::enable(&Request {
+                provider,
+                clause,
+                target: &plan.target,
+                limits: plan.limits,
+                intervals: plan.interval.is_some(),
+                ring_bytes: plan.ring_bytes,
+                sampling,
+                verifier_log: plan.verifier_log,
+            })
         };
+        let enabled = enable(plan.provider, &plan.clause, plan.sampling)?;
+        let others = plan.beside.iter().map(|beside| enable(beside.provider, &beside.clause, beside.sampling));
+        let beside = others.collect::<Result<Vec<_>>>()?;
+        let clauses = plan.beside.iter().map(|beside| (&beside.clause, &beside.scope));
+        let mut clauses = std::iter::once((&plan.clause, &plan.scope)).chain(clauses);
+        let mut namer = clauses.find_map(|(clause, scope)| match &clause.action {
+            Action::Aggregate { keys, .. } => Namer::new(keys, scope, plan.naming),
+            Action::Stream => None,
+        });
         // Whom we know to be sampled is opened while nothing is lost by it.
         if let Some(namer) = &mut namer {
             plan.target.pids.iter().for_each(|pid| namer.remember(*pid));
@@ -141,10 +154,12 @@ impl Session {
             plan,
             sink,
             enabled,
+            beside,
             stream: None,
             possible_cpus: process::possible_cpus(),
             started_unix_ns: 0,
             since_ns: 0,
+            until_ns: None,
             counted: (Counters::default(), Some(0)),
             state,
             at_start: Vec::new(),
@@ -175,6 +190,9 @@ impl Session {
         }
         self.started_unix_ns = process::unix_ns();
         self.since_ns = process::monotonic_ns();
+        for beside in &mut self.beside {
+            beside.go(&self.plan.target)?;
+        }
         self.enabled.go(&self.plan.target)?;
         if self.plan.provider.walk.is_some() {
             self.since_ns = process::monotonic_ns();
@@ -240,13 +258,38 @@ impl Session {
     /// Opens what names the frames of those that were sampled for the first time.
     fn remember(&mut self) -> Result<()> {
         let Some(namer) = &mut self.namer else { return Ok(()) };
-        namer.remember_new(self.enabled.maps["SEEN"].as_fd())
+        for enabled in std::iter::once(&self.enabled).chain(&self.beside) {
+            if let Some(seen) = enabled.maps.get("SEEN") {
+                namer.remember_new(seen.as_fd())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Enabled> {
+        std::iter::once(&self.enabled).chain(&self.beside)
+    }
+
+    /// The ledgers of all clauses together.
+    fn counters(&self) -> Result<Counters> {
+        let mut sum = Counters::default();
+        for enabled in self.all() {
+            sum += Counters::read(enabled.loss_map(), self.possible_cpus)?;
+        }
+        Ok(sum)
+    }
+
+    fn recursion_misses(&self) -> Option<u64> {
+        self.all().map(Enabled::recursion_misses).sum()
     }
 
     fn stop(mut self, end: End) -> Result<Outcome> {
         // Before the programs are taken off, which takes time, and once more for what came in that time.
         self.remember()?;
-        self.enabled.stop()?;
+        self.until_ns = self.enabled.stop()?;
+        for beside in &mut self.beside {
+            beside.stop()?;
+        }
         self.remember()?;
         self.clear_live();
         let finished = match end {
@@ -265,10 +308,19 @@ impl Session {
         self.enabled.fire_open()?;
         let mut report = self.report()?;
         self.lost |= report.loss.total() > 0;
-        if let Action::Aggregate { keys, columns } = &self.plan.clause.action
+        let intervals = self.plan.interval.is_some();
+        if let Some(namer) = &mut self.namer
+            && !self.beside.is_empty()
+        {
+            let (times, plan) = ((&mut self.enabled, &self.plan.clause), &self.plan);
+            report.aggregation =
+                threads::aggregation(times, &mut self.beside, &plan.beside, namer, self.possible_cpus, intervals)?;
+            let arranged = arrange(&mut report.aggregation, self.plan.order);
+            report.rows_left_out = arranged.left_out;
+            report.totals = arranged.totals;
+        } else if let Action::Aggregate { keys, columns } = &self.plan.clause.action
             && let Some(tables) = &mut self.enabled.tables
         {
-            let intervals = self.plan.interval.is_some();
             let (mut rows, other) = tables::read(tables, keys, columns, self.possible_cpus, intervals)?;
             self.live.firings = rows.firings();
             if let Some(namer) = &mut self.namer {
@@ -298,11 +350,11 @@ impl Session {
     /// A report without rows: time and loss. The ledger is read before the data: what is lost while the data is read
     /// belongs to the next report.
     fn report(&mut self) -> Result<Report> {
-        let counters = Counters::read(self.enabled.loss_map(), self.possible_cpus)?;
-        let misses = self.enabled.recursion_misses();
+        let counters = self.counters()?;
+        let misses = self.recursion_misses();
         let (counted, missed) = std::mem::replace(&mut self.counted, (counters, misses));
-        let now = process::monotonic_ns();
-        let samples_missed = self.enabled.samples_missed(self.possible_cpus).unwrap_or(0);
+        let now = self.until_ns.unwrap_or_else(process::monotonic_ns);
+        let samples_missed = self.all().filter_map(|enabled| enabled.samples_missed(self.possible_cpus)).sum();
         let context = LossContext {
             max_keys: self.enabled.tables.as_ref().map_or(0, |tables| tables.plan.hash.entries),
             ring_bytes: self.plan.ring_bytes,
@@ -415,10 +467,10 @@ impl Session {
     }
 
     fn show_live(&mut self, elapsed: Duration) -> Result<()> {
-        let counters = Counters::read(self.enabled.loss_map(), self.possible_cpus)?;
+        let counters = self.counters()?;
         let lost = loss::ledger(
             &counters,
-            &LossContext { recursion_misses: self.enabled.recursion_misses(), ..LossContext::default() },
+            &LossContext { recursion_misses: self.recursion_misses(), ..LossContext::default() },
         )
         .total();
         let (firings, keys) = match (&mut self.enabled.tables, &self.plan.clause.action) {
@@ -466,25 +518,38 @@ fn how_it_ends(plan: &Plan) -> String {
     }
 }
 
-/// The plan's clause as dtrace would have it written, with the one that notes what it needs before it. The target is not
-/// part of the clause, it is decided before; D has no other place for it than the predicate.
+/// The plan's clauses as dtrace would have them written.
 pub fn show_program(plan: &Plan) -> String {
-    let provider = plan.provider;
+    let mut lines = clause_in_d(plan, plan.provider, (&plan.clause, &plan.scope), plan.sampling);
+    for beside in &plan.beside {
+        lines.extend(clause_in_d(plan, beside.provider, (&beside.clause, &beside.scope), beside.sampling));
+    }
+    lines.extend(target::comment_in_d(&plan.target));
+    lines.join("\n")
+}
+
+/// One clause, with the one that notes what it needs before it. The target is not part of the clause, it is decided before;
+/// D has no other place for it than the predicate.
+fn clause_in_d(
+    plan: &Plan,
+    provider: &Provider,
+    (clause, scope): (&Clause, &Scope),
+    sampling: Option<Sampling>,
+) -> Vec<String> {
     let target = target::in_d(&plan.target, !plan.run.is_empty());
     let at = |probe| Place { probe, names: provider.dtrace_names, target: &target };
     let mut facts = 0;
-    crate::program::fields_of(&plan.clause, &mut |field| facts |= field.facts);
+    crate::program::fields_of(clause, &mut |field| facts |= field.facts);
     let before = provider.dtrace_before.filter(|(needed, ..)| facts & needed != 0);
     let mut lines: Vec<String> =
-        before.iter().map(|(_, probe, statement)| show::statement(statement, &plan.scope, &at(probe))).collect();
-    let probe = match plan.sampling {
+        before.iter().map(|(_, probe, statement)| show::statement(statement, scope, &at(probe))).collect();
+    let probe = match sampling {
         Some(sampling) => provider.dtrace_probe.replace("{hz}", &sampling.hz.unwrap_or(DEFAULT_HZ).to_string()),
         None => provider.dtrace_probe.to_owned(),
     };
-    lines.push(show::clause(&plan.clause, &plan.scope, &at(&probe)));
-    lines.extend(target::comment_in_d(&plan.target));
-    if let Some(sampling) = plan.sampling.filter(|sampling| sampling.period_ns().is_none()) {
+    lines.push(show::clause(clause, scope, &at(&probe)));
+    if let Some(sampling) = sampling.filter(|sampling| sampling.period_ns().is_none()) {
         lines.push(format!("/* samples of {}, not of time */", sampling.event.name));
     }
-    lines.join("\n")
+    lines
 }

@@ -186,6 +186,11 @@ impl Namer {
         Ok(merge.finish())
     }
 
+    /// What the id of a function or module stands for, once rows were regrouped.
+    pub fn leaf(&self, id: u64) -> Option<&str> {
+        self.leaves.get(&id).map(String::as_str)
+    }
+
     /// Puts names in the place of ids.
     pub fn name(&mut self, map: BorrowedFd, aggregation: &mut Aggregation, columns: &mut Vec<KeyColumn>) -> Result<()> {
         let halves: Vec<Part> =

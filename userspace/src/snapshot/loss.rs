@@ -31,3 +31,11 @@ impl Counters {
         Counters(std::array::from_fn(|kind| self.0[kind] - earlier.0[kind]))
     }
 }
+
+impl std::ops::AddAssign for Counters {
+    fn add_assign(&mut self, other: Counters) {
+        for (sum, count) in self.0.iter_mut().zip(other.0) {
+            *sum += count;
+        }
+    }
+}
