@@ -301,7 +301,7 @@ fn leave(ctx: &BtfTracePointContext, task: Kernel<true>, now: u64) {
         const WAKING: u64 = 0x200;
         if state == STATE_RUNNABLE || state_of(task) & !WAKING == 0 {
             (*kept).woken_ns = now;
-            (*kept).waker.pid_tgid = 0;
+            forget_waker(kept);
         }
         // Last, when the verifier has nothing to tell apart any more: it walks the loops in there once for each way to
         // come to them.
@@ -376,7 +376,7 @@ unsafe fn left_unseen(task: Kernel<true>, kept: *mut Thread, now: u64) {
         (*kept).left = 1;
         (*kept).began_before = 0;
         (*kept).ustack = LOST_STACK;
-        (*kept).waker.pid_tgid = 0;
+        forget_waker(kept);
     }
 }
 
@@ -519,6 +519,28 @@ fn woken(ctx: &BtfTracePointContext) {
         }
         note_waker(ctx.as_ptr(), kept);
         (*kept).woken_ns = now();
+    }
+}
+
+/// Nobody woke the thread: it did not sleep.
+///
+/// # Safety
+/// `kept` is a live map value.
+#[inline(always)]
+unsafe fn forget_waker(kept: *mut Thread) {
+    // Volatile, or zeros are written by a loop over bytes.
+    // SAFETY: the caller's promise.
+    unsafe {
+        if wants(FACT_WAKER) {
+            addr_of_mut!((*kept).waker.pid_tgid).write_volatile(0);
+            addr_of_mut!((*kept).waker.comm).write_volatile([0; 2]);
+        }
+        if wants(FACT_WAKER_KSTACK) {
+            addr_of_mut!((*kept).waker.kstack).write_volatile(NO_STACK);
+        }
+        if wants(FACT_WAKER_USTACK) {
+            addr_of_mut!((*kept).waker.ustack).write_volatile(NO_STACK);
+        }
     }
 }
 

@@ -117,12 +117,12 @@ const SENTENCES: [Sentence; 19] = [
         "a narrower target",
     ),
     (LossKind::OffBefore, "off_before", false, "waits that had begun before tracing did, counted from there on", ""),
-    (LossKind::OffAtEnd, "off_at_end", false, "waits that were not over at the end, counted up to there", ""),
+    (LossKind::OffAtEnd, "off_at_end", false, "waits not over at the end, counted up to there", ""),
     (
         LossKind::SwitchMissed,
         "switch_missed",
         true,
-        "switches that the kernel did not tell: their waits are counted with the next one, by its account of the thread",
+        "times that a thread got or left a CPU unseen: the wait is counted with its next one, as long as the kernel's account says",
         "",
     ),
 ];

@@ -130,10 +130,10 @@ impl Session {
         let enabled = enable(plan.provider, &plan.clause, plan.sampling)?;
         let others = plan.beside.iter().map(|beside| enable(beside.provider, &beside.clause, beside.sampling));
         let beside = others.collect::<Result<Vec<_>>>()?;
-        let clauses = plan.beside.iter().map(|beside| (&beside.clause, &beside.scope));
-        let mut clauses = std::iter::once((&plan.clause, &plan.scope)).chain(clauses);
-        let mut namer = clauses.find_map(|(clause, scope)| match &clause.action {
-            Action::Aggregate { keys, .. } => Namer::new(keys, scope, plan.naming),
+        let clauses = plan.beside.iter().map(|beside| (beside.provider, &beside.clause, &beside.scope));
+        let mut clauses = std::iter::once((plan.provider, &plan.clause, &plan.scope)).chain(clauses);
+        let mut namer = clauses.find_map(|(provider, clause, scope)| match &clause.action {
+            Action::Aggregate { keys, .. } => Namer::new(keys, scope, provider.sampler.is_some(), plan.naming),
             Action::Stream => None,
         });
         // Whom we know to be sampled is opened while nothing is lost by it.

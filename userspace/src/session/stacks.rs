@@ -31,6 +31,8 @@ struct Part {
 pub struct Namer {
     parts: Vec<Part>,
     key_words: usize,
+    /// Kernel stacks are of what was at work, whose own address is the leaf; else of what waits, and the leaf has called.
+    sampled: bool,
     symbolizer: Symbolizer,
     /// None: the kernel does not let us.
     watch: Option<Watch>,
@@ -60,7 +62,7 @@ const LOST: &str = "[lost]";
 
 impl Namer {
     /// None: no key is a stack.
-    pub fn new(keys: &[Key], scope: &Scope, options: Options) -> Option<Namer> {
+    pub fn new(keys: &[Key], scope: &Scope, sampled: bool, options: Options) -> Option<Namer> {
         let (mut parts, mut word) = (Vec::new(), 0);
         for (at, key) in keys.iter().enumerate() {
             if let Some(Kind::Stack(half)) = scope.field(key.name()).map(|field| field.kind) {
@@ -71,6 +73,7 @@ impl Namer {
         (!parts.is_empty()).then(|| Namer {
             parts,
             key_words: word,
+            sampled,
             symbolizer: Symbolizer::new(options),
             watch: Watch::open().ok(),
             names_missing: false,
@@ -149,7 +152,8 @@ impl Namer {
             merge.add(&key, row);
         }
         let share = broken as f64 * 100.0 / all as f64;
-        let note = format!("{share:.1} % of the user stacks end early: their code keeps no frame pointers");
+        let share = if share < 0.05 { "less than 0.1".to_owned() } else { format!("{share:.1}") };
+        let note = format!("{share} % of the user stacks end early: their code keeps no frame pointers");
         Ok((merge.finish(), (broken > 0).then_some(note)))
     }
 
@@ -248,7 +252,7 @@ impl Namer {
         order.sort_by_key(|(id, stack)| (stack.tgid, **id));
         let name = |(id, stack): (&u64, &RawStack)| {
             let frames = match stack.tgid {
-                0 => self.symbolizer.kernel(&stack.addresses, true),
+                0 => without_tracing(self.symbolizer.kernel(&stack.addresses, self.sampled)),
                 tgid => self.symbolizer.user(tgid, &stack.addresses, true),
             };
             (*id, frames)
@@ -259,6 +263,20 @@ impl Namer {
         }
         frames
     }
+}
+
+/// A stack that a program took of itself begins with the program and with what called it.
+fn without_tracing(mut frames: Vec<Frame>) -> Vec<Frame> {
+    let is_tracing = |frame: &Frame| match &frame.place {
+        Place::Symbol { module, name, .. } => {
+            module == "bpf"
+                || ["bpf_trace_run", "__bpf_trace_", "__traceiter_"].iter().any(|begin| name.starts_with(begin))
+        }
+        _ => false,
+    };
+    let from = frames.iter().position(|frame| !is_tracing(frame)).unwrap_or(0);
+    frames.drain(..from);
+    frames
 }
 
 /// Keys of kernel halves, each with the user half that follows it.
@@ -303,5 +321,25 @@ fn leaf_name(frame: Option<&Frame>, module_only: bool) -> String {
         Place::Offset { module, offset, .. } => format!("{module}`{offset:#x}"),
         Place::Address { .. } if module_only => "[unknown]".to_owned(),
         Place::Address { .. } => format!("{:#x}", frame.address),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stack_does_not_begin_with_the_program_that_took_it() {
+        let frame = |module: &str, name: &str| Frame {
+            address: 0,
+            place: Place::Symbol { module: module.to_owned(), name: name.to_owned(), offset: 0 },
+            source: None,
+            inlined: Vec::new(),
+        };
+        let woken = [frame("vmlinux", "try_to_wake_up"), frame("vmlinux", "bpf_trace_run1")];
+        let taken = [frame("bpf", "bpf_prog_1_waking"), frame("vmlinux", "bpf_trace_run1")];
+        assert_eq!(without_tracing([&taken[..], &woken].concat()), woken);
+        assert_eq!(without_tracing(woken.to_vec()), woken);
+        assert_eq!(without_tracing(taken.to_vec()), taken);
     }
 }
