@@ -92,16 +92,17 @@ pub fn plan(key_bytes: u64, row_bytes: u64, dense: Option<u32>, copies: u64, lim
     }
 }
 
-/// Most stacks that are kept, whatever the budget.
-const MOST_STACKS: u64 = 65_536;
-/// The same where all of their memory is taken at once.
+/// Most stacks that are kept, whatever the budget: there are eight bytes and more for each from the start.
+const MOST_STACKS: u64 = 1 << 20;
+/// The same where all of their memory is taken at once, unless there is to be more.
 const MOST_STACKS_AT_ONCE: u64 = 8_192;
 
 /// How many stacks there is room for: they have as much memory as the tables.
 pub fn stacks(limits: Limits, machine: Machine) -> u32 {
     let budget = limits.map_memory.unwrap_or_else(|| default_budget(machine.memory_bytes));
     let each = ELEMENT_BYTES + 8 + size_of::<Stack>() as u64;
-    let most = if machine.on_demand { MOST_STACKS } else { MOST_STACKS_AT_ONCE };
+    let at_once = !machine.on_demand && limits.map_memory.is_none();
+    let most = if at_once { MOST_STACKS_AT_ONCE } else { MOST_STACKS };
     (budget / each).clamp(1, most) as u32
 }
 
@@ -135,6 +136,19 @@ mod tests {
     fn small_rows_on_a_usual_machine_are_per_cpu_and_all_there() {
         let plan = plan(16, 16, None, 1, LIMITS, machine(8));
         assert_eq!((plan.hash.entries, plan.hash.per_cpu, plan.reduced), (DEFAULT_MAX_KEYS, true, false));
+    }
+
+    #[test]
+    fn stacks_have_the_memory_that_they_are_given() {
+        let limits = |map_memory| Limits { map_memory, max_keys: None };
+        let each = ELEMENT_BYTES + 8 + size_of::<Stack>() as u64;
+        let old = Machine { on_demand: false, ..machine(2) };
+        assert_eq!(u64::from(stacks(limits(None), machine(2))), (64 << 20) / each);
+        assert_eq!(u64::from(stacks(limits(None), old)), MOST_STACKS_AT_ONCE);
+        for machine in [old, machine(2)] {
+            assert_eq!(u64::from(stacks(limits(Some(256 << 20)), machine)), (256 << 20) / each);
+            assert_eq!(stacks(limits(Some(4096)), machine), 3);
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn push_fields(out: &mut String, fields: &[&Field]) {
 }
 
 fn push_field(out: &mut String, name: &str, ty: &str, unit: &str, doc: &str) {
-    let _ = writeln!(out, "  {name:<10} {ty:<6} {unit:<5}  {doc}");
+    let _ = writeln!(out, "  {name:<12} {ty:<6} {unit:<5}  {doc}");
 }
 
 fn has_both_halves(provider: &Provider) -> bool {
