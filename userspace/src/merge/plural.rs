@@ -11,6 +11,7 @@ pub fn agree(count: Option<u64>, what: &str) -> String {
     let (noun, rest) = what.split_at(what.find(' ').unwrap_or(what.len()));
     let noun = match noun {
         "children" => "child",
+        "processes" => "process",
         noun => noun.strip_suffix('s').unwrap_or(noun),
     };
     ONE.iter().fold(format!("{noun}{rest}"), |sentence, (many, one)| sentence.replace(many, one))

@@ -20,7 +20,7 @@ use crate::cli::plan::Plan;
 use crate::error::Advice;
 use crate::merge::loss::{self, Context as LossContext};
 use crate::merge::order::arrange;
-use crate::merge::plural::counted;
+use crate::merge::plural::{agree, counted};
 use crate::merge::value::Aggregation;
 use crate::program::codegen::Shape;
 use crate::program::layout::Layout;
@@ -197,10 +197,16 @@ impl Session {
         if self.plan.provider.walk.is_some() {
             self.since_ns = process::monotonic_ns();
             let standing = self.enabled.begin()?;
-            standing::keep(&standing, &self.enabled.maps)?;
+            let closed = standing::keep(&standing, &self.enabled.maps)?;
+            if closed > 0 {
+                let processes = agree(Some(closed as u64), "processes");
+                self.at_start.push(format!(
+                    "the memory of {closed} {processes} could not be read (CAP_SYS_PTRACE): of threads that slept when tracing began there is one user frame"
+                ));
+            }
         }
         if command.is_none() {
-            self.at_start = target::ended(&self.plan.target);
+            self.at_start.extend(target::ended(&self.plan.target));
         }
         if shape(&self.plan) == file::Shape::Growing {
             self.sink.begin().map_err(|error| self.sink.explain(error))?;

@@ -1,5 +1,6 @@
 //! User stacks of threads that sleep when tracing begins: only a thread itself can be walked by the kernel side, and these
 //! may sleep to the end. Walked from here, by frame pointers as the kernel does it, and kept where the others are.
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
@@ -8,19 +9,28 @@ use probes_common::walk::Standing;
 
 use crate::attach::STACKS;
 use crate::attach::object::Maps;
-use crate::sys::{bpf, memory};
+use crate::sys::bpf;
+use crate::sys::memory::{self, Unreadable};
 
 /// Puts the stacks into the map of stacks, and their ids where the programs look for them. One that has no room there
-/// is counted by the program that misses it.
-pub fn keep(threads: &[Standing], maps: &Maps) -> Result<()> {
+/// is counted by the program that misses it. How many processes do not let us look at their stacks: of those there is no
+/// more than the innermost frame.
+pub fn keep(threads: &[Standing], maps: &Maps) -> Result<usize> {
+    let mut closed = BTreeSet::new();
     for thread in threads {
         let tgid = (thread.pid_tgid >> 32) as u32;
-        let addresses = walk(thread, |address, bytes| memory::read(tgid, address, bytes));
+        let addresses = walk(thread, |address, bytes| {
+            let read = memory::read(tgid, address, bytes);
+            if read == Err(Unreadable::Forbidden) {
+                closed.insert(tgid);
+            }
+            read.unwrap_or(0)
+        });
         let Some(id) = intern(tgid, &addresses, maps)? else { continue };
         // A full map says no: as of a stack without room.
         let _ = bpf::map_update(maps["STANDING"].as_fd(), &thread.task.to_ne_bytes(), &id.to_ne_bytes());
     }
-    Ok(())
+    Ok(closed.len())
 }
 
 /// Return addresses from the innermost frame out. `read` fills the buffer from the process's memory, as far as it goes.
