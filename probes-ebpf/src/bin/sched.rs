@@ -572,7 +572,8 @@ unsafe fn note_waker(ctx: *mut c_void, kept: *mut Thread) {
 fn found_at_start(meta: *const *mut seq_file, task: Kernel<true>) {
     let Some(pid_tgid) = target_of(task) else { return };
     let since = span().begin_ns;
-    let on_cpu = task.read::<u32>(TASK_ON_CPU.load()) != 0;
+    // An int before 7.2, whose first byte tells as much.
+    let on_cpu = task.read::<u8>(TASK_ON_CPU.load()) != 0;
     let state = if on_cpu { STATE_ON_CPU } else { letter(state_of(task)) };
     if state == STATE_DEAD {
         return;
