@@ -95,7 +95,7 @@ fn walk_user(task: Kernel<true>, scratch: &mut Scratch) -> bool {
     scratch.stack.addresses[0] = instruction;
     // One by one, or zeros are written by a loop over bytes.
     forget(&mut scratch.chunk_begin);
-    forget(&mut scratch.chunk_bytes);
+    forget(&mut scratch.last_frame);
     forget(&mut scratch.chunks);
     let mut frames = 1;
     loop {
@@ -109,8 +109,8 @@ fn walk_user(task: Kernel<true>, scratch: &mut Scratch) -> bool {
         if frame & 7 != 0 {
             return false;
         }
-        let begin = again(&scratch.chunk_begin);
-        if frame < begin || frame + FRAME_BYTES > begin + again(&scratch.chunk_bytes) {
+        // One comparison for both ends: a frame before it, or at the end of all addresses, is far behind it.
+        if frame.wrapping_sub(again(&scratch.chunk_begin)) > again(&scratch.last_frame) {
             let chunks = again(&scratch.chunks);
             if chunks >= CHUNKS {
                 return false;
@@ -119,11 +119,11 @@ fn walk_user(task: Kernel<true>, scratch: &mut Scratch) -> bool {
             // To the end of a block, and the word behind it: a frame may begin with the block's last word.
             let bytes = CHUNK_BYTES as u64 - (frame & (CHUNK_BYTES as u64 - 1)) + 8;
             scratch.chunk_begin = frame;
-            scratch.chunk_bytes = bytes;
+            scratch.last_frame = bytes - FRAME_BYTES;
             let to: *mut c_void = scratch.chunk.as_mut_ptr().cast();
             // SAFETY: the chunk is as long; the helper checks the address.
             if unsafe { bpf_probe_read_user(to, bytes as u32, frame as *const _) } != 0 {
-                scratch.chunk_bytes = FRAME_BYTES;
+                scratch.last_frame = 0;
                 // SAFETY: as above.
                 if unsafe { bpf_probe_read_user(to, FRAME_BYTES as u32, frame as *const _) } != 0 {
                     break;

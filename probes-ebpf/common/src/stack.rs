@@ -64,9 +64,9 @@ pub struct Scratch {
     /// Room for zeros behind a stack that has all the frames that there can be.
     pub behind: [u64; BLOCK_WORDS],
     pub chunk: [u64; CHUNK_WORDS],
-    /// Where in a process the chunk is from, how much of it, and how many there were before it in this walk. Here and
-    /// not in variables: the verifier would follow each of their values.
+    /// Where in a process the chunk is from, where in it the last frame is that it holds the whole of, and how many
+    /// there were before it in this walk. Here and not in variables: the verifier would follow each of their values.
     pub chunk_begin: u64,
-    pub chunk_bytes: u64,
+    pub last_frame: u64,
     pub chunks: u64,
 }
