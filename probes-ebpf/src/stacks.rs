@@ -19,7 +19,7 @@ use probes_common::{
     target::UNKNOWN_OFFSET,
 };
 
-use crate::task::{Kernel, REGS_CS, REGS_FRAME, REGS_IP, TASK_FLAGS, TASK_PT_REGS, regs_of};
+use crate::task::{Kernel, REGS_CS, REGS_FRAME, REGS_IP, TASK_FLAGS, TASK_PT_REGS, is_64_bit, regs_of};
 use crate::{atomic, loss};
 
 /// User space says how many there is room for.
@@ -166,12 +166,7 @@ pub fn user(ctx: *mut c_void, tgid: u32, frames: usize) -> u64 {
 /// Instruction and frame pointer; zeros for a 32-bit process, whose frames are others.
 #[inline(always)]
 fn where_user_is<const DIRECT: bool>(regs: Kernel<DIRECT>) -> (u64, u64) {
-    const USER64: u64 = 0x33;
-    if regs.read::<u64>(REGS_CS.load()) == USER64 {
-        (regs.read(REGS_IP.load()), regs.read(REGS_FRAME.load()))
-    } else {
-        (0, 0)
-    }
+    if is_64_bit(regs) { (regs.read(REGS_IP.load()), regs.read(REGS_FRAME.load())) } else { (0, 0) }
 }
 
 #[inline(always)]

@@ -79,6 +79,13 @@ impl Task {
     }
 }
 
+/// Whether these registers are of code that is not 32-bit.
+#[inline(always)]
+pub fn is_64_bit<const DIRECT: bool>(regs: Kernel<DIRECT>) -> bool {
+    const USER64: u64 = 0x33;
+    REGS_CS.load() == UNKNOWN_OFFSET || regs.read::<u64>(REGS_CS.load()) == USER64
+}
+
 /// Where the registers lie that a task entered the kernel with.
 #[inline(always)]
 pub fn regs_of<const DIRECT: bool>(task: Kernel<DIRECT>) -> *const u8 {

@@ -20,4 +20,6 @@ pub struct Standing {
     pub pid_tgid: u64,
     pub instruction: u64,
     pub frame: u64,
+    /// Of which its frames are two: 4 in a 32-bit process.
+    pub word_bytes: u64,
 }

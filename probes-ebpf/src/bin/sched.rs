@@ -34,7 +34,7 @@ use probes_ebpf::{
     clause::clause,
     loss, stacks,
     target::{self, ids_of, target_of},
-    task::{Kernel, REGS_FRAME, REGS_IP, regs_of},
+    task::{Kernel, REGS_FRAME, REGS_IP, is_64_bit, regs_of},
 };
 
 #[unsafe(no_mangle)]
@@ -621,6 +621,7 @@ fn found_at_start(meta: *const *mut seq_file, task: Kernel<true>) {
         pid_tgid,
         instruction: regs.read(REGS_IP.load()),
         frame: regs.read(REGS_FRAME.load()),
+        word_bytes: if is_64_bit(regs) { 8 } else { 4 },
     };
     // SAFETY: the file that user space reads this walk from; the bytes are as many as said.
     unsafe { bpf_seq_write(*meta, (&raw const standing).cast(), size_of::<Standing>() as u32) };

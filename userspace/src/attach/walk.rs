@@ -54,6 +54,7 @@ impl Walkers {
             pid_tgid: word(bytes, 8),
             instruction: word(bytes, 16),
             frame: word(bytes, 24),
+            word_bytes: word(bytes, 32),
         };
         Ok(bytes.chunks_exact(size_of::<Standing>()).map(standing).collect())
     }

@@ -39,9 +39,12 @@ fn walk(thread: &Standing, mut read: impl FnMut(u64, &mut [u8]) -> usize) -> Vec
     const CHUNK: usize = 4096;
     let mut addresses = vec![thread.instruction];
     let mut frame = thread.frame;
+    let word_bytes = if thread.word_bytes == 4 { 4 } else { 8 };
+    let frame_bytes = 2 * word_bytes;
     let (mut chunk, mut start, mut held) = ([0u8; CHUNK], 0u64, 0usize);
-    while addresses.len() < FRAMES_MAX && frame != 0 && frame.is_multiple_of(8) {
-        let has = |start: u64, held: usize| frame >= start && frame + 16 <= start + held as u64;
+    while addresses.len() < FRAMES_MAX && frame != 0 && frame.is_multiple_of(word_bytes as u64) {
+        let end = frame.saturating_add(frame_bytes as u64);
+        let has = |start: u64, held: usize| frame >= start && end <= start + held as u64;
         if !has(start, held) {
             start = frame;
             held = read(start, &mut chunk);
@@ -50,8 +53,11 @@ fn walk(thread: &Standing, mut read: impl FnMut(u64, &mut [u8]) -> usize) -> Vec
             break;
         }
         let at = (frame - start) as usize;
-        let word = |at: usize| u64::from_ne_bytes(chunk[at..at + 8].try_into().expect("eight bytes"));
-        let (next, returns) = (word(at), word(at + 8));
+        let word = |at: usize| match word_bytes {
+            4 => u32::from_ne_bytes(chunk[at..at + 4].try_into().expect("four bytes")).into(),
+            _ => u64::from_ne_bytes(chunk[at..at + 8].try_into().expect("eight bytes")),
+        };
+        let (next, returns) = (word(at), word(at + word_bytes));
         addresses.push(returns);
         // Frames go up: anything else is no chain.
         if next <= frame {
@@ -87,17 +93,30 @@ fn intern(tgid: u32, addresses: &[u64], maps: &Maps) -> Result<Option<u64>> {
 mod tests {
     use super::*;
 
-    /// A memory of words at 0x1000.
-    fn walked(instruction: u64, frame: u64, words: &[u64]) -> Vec<u64> {
-        let thread = Standing { task: 1, pid_tgid: 0, instruction, frame };
+    /// A memory at 0x1000.
+    fn walked_in(memory: &[u8], instruction: u64, frame: u64, word_bytes: u64) -> Vec<u64> {
+        let thread = Standing { task: 1, pid_tgid: 0, instruction, frame, word_bytes };
         walk(&thread, |address, bytes| {
-            let at = (address as usize - 0x1000) / 8;
-            let there: Vec<u8> =
-                words.get(at..).unwrap_or_default().iter().flat_map(|word| word.to_ne_bytes()).collect();
+            let there = memory.get(address as usize - 0x1000..).unwrap_or_default();
             let held = there.len().min(bytes.len());
             bytes[..held].copy_from_slice(&there[..held]);
             held
         })
+    }
+
+    fn walked(instruction: u64, frame: u64, words: &[u64]) -> Vec<u64> {
+        walked_in(&words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>(), instruction, frame, 8)
+    }
+
+    #[test]
+    fn frames_of_a_32_bit_process_are_half_as_long() {
+        let memory: Vec<u8> = [0x1008u32, 2, 0x1014, 3, 99, 0, 4].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        assert_eq!(walked_in(&memory, 1, 0x1000, 4), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_frame_at_the_end_of_all_addresses_is_none() {
+        assert_eq!(walked(1, 0x1000, &[u64::MAX - 7, 2]), [1, 2]);
     }
 
     #[test]
