@@ -96,10 +96,18 @@ pub fn waking_new(ctx: BtfTracePointContext) -> i32 {
     }
     let Some(kept) = slot_for(task) else { return 0 };
     let now = now();
-    // SAFETY: a live map value of a thread that does not run yet.
+    // SAFETY: a live map value of a thread that does not run yet. It may hold what one left whose last switch was not
+    // told.
     unsafe {
         (*kept).since_ns = now;
         (*kept).state = STATE_RUNNABLE;
+        (*kept).oncpu_ns = 0;
+        (*kept).ustack = NO_STACK;
+        (*kept).began_before = 0;
+        (*kept).left = 0;
+        (*kept).ran_ns = 0;
+        (*kept).owed_blocked_ns = 0;
+        (*kept).owed_runnable_ns = 0;
         note_waker(ctx.as_ptr(), kept);
         (*kept).woken_ns = now;
     }
@@ -362,7 +370,11 @@ unsafe fn got_unseen(kept: *mut Thread, ran_ns: u64, now: u64) {
 /// As of [`got_unseen`].
 #[inline(always)]
 unsafe fn left_unseen(task: Kernel<true>, kept: *mut Thread, now: u64) {
-    loss::count(LossKind::SwitchMissed);
+    // The walk at the beginning takes one for on a CPU that is just leaving it.
+    // SAFETY: the caller's promise.
+    if unsafe { (*kept).began_before } == 0 {
+        loss::count(LossKind::SwitchMissed);
+    }
     let ran: u64 = task.read(TASK_RAN.load());
     // SAFETY: the caller's promise.
     unsafe {
