@@ -1,6 +1,7 @@
 //! The tests that need root and a kernel: the real `spoor` on the real workload, exact numbers.
 //! One file a topic. As PID 1 this is all that a virtual machine runs: it mounts what it needs, tests, prints
-//! `SPOOR-VM-EXIT CODE` and powers off. `SPOOR_FILTER` (also on the kernel's command line) picks tests by name.
+//! `SPOOR-VM-EXIT CODE` and powers off. Arguments pick tests by name, there those behind `--` on the kernel's command
+//! line; so does `SPOOR_FILTER`.
 mod aggregations;
 mod command;
 mod compat;
@@ -14,6 +15,7 @@ mod keys;
 mod latency;
 mod loss;
 mod names;
+mod offcpu;
 mod output;
 mod preempt;
 mod profile;
@@ -60,6 +62,7 @@ const TOPICS: &[&[Test]] = &[
     errors::TESTS,
     preempt::TESTS,
     profile::TESTS,
+    offcpu::TESTS,
     stacks::TESTS,
     names::TESTS,
     differential::TESTS,
@@ -77,19 +80,22 @@ static BEFORE_MAIN: extern "C" fn() = before_main;
 fn main() -> ExitCode {
     if vm::is_init() {
         vm::set_up();
-        let filter = std::env::var("SPOOR_FILTER").ok();
-        let args = ["kernel".to_owned()].into_iter().chain(filter);
-        let mut args = Arguments::from_iter(args);
+        // What stands behind `--` on the kernel's command line.
+        let mut args = arguments();
         // The console is a terminal to us, but its reader is a program.
         args.color = Some(ColorSetting::Never);
         let result = std::panic::catch_unwind(|| run(args));
         vm::power_off(result.map_or(101, |conclusion| conclusion.has_failed() as u8 * 101));
     }
+    run(arguments()).exit_code()
+}
+
+fn arguments() -> Arguments {
     let mut args = Arguments::from_args();
     if args.filter.is_none() {
         args.filter = std::env::var("SPOOR_FILTER").ok();
     }
-    run(args).exit_code()
+    args
 }
 
 /// One test at a time: some fill every CPU, some look at the whole machine.

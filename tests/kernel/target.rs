@@ -282,7 +282,7 @@ fn no_target_is_the_whole_machine_without_spoor() -> Result<()> {
 }
 
 /// A workload that is PID 1 in a namespace of its own: its launcher knows the number that it has here.
-fn namespaced(args: &[&str]) -> Result<(Work, u32)> {
+pub fn namespaced(args: &[&str]) -> Result<(Work, u32)> {
     let workload = binaries::workload();
     let mut command = Command::new(workload);
     command.arg("in-pidns").arg(workload).args(["--wait", "--hold"]).args(args);
@@ -293,7 +293,7 @@ fn namespaced(args: &[&str]) -> Result<(Work, u32)> {
 }
 
 /// Whom a launcher launched.
-fn launched(launcher: &Process) -> Result<u32> {
+pub fn launched(launcher: &Process) -> Result<u32> {
     let line = launcher.stdout.wait_for("launched ")?;
     line.split(' ').nth(1).and_then(|pid| pid.parse().ok()).context("a PID after launched")
 }

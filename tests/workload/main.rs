@@ -18,11 +18,13 @@ mod inflight;
 mod namespace;
 mod protocol;
 mod signals;
+mod stray;
 mod strings;
 mod sys;
 mod thread;
 mod threads;
 mod time;
+mod waits;
 
 use core::ffi::{CStr, c_char, c_int};
 use core::str::FromStr;
@@ -173,6 +175,43 @@ const WORKS: &[(&str, &str, &str, Work)] = &[
         children::brief,
     ),
     ("spend", "NS", "NS in spoor_burn_a; prints nothing", children::spend),
+    (
+        "naps",
+        "T N NS",
+        "T threads made before ready, each N nanosleep of NS in spoor_nap; says how many ns; 1+T writev, T readv more",
+        waits::naps,
+    ),
+    (
+        "handoff",
+        "futex|pipe N NS",
+        "a thread made before ready waits N times in spoor_lock or spoor_read, until the first one, which naps NS each time, wakes it in spoor_unlock or spoor_write; says how many and how long",
+        waits::handoff,
+    ),
+    (
+        "compete",
+        "CPU NS",
+        "two threads made before ready, both on CPU for NS; says how much of it each had",
+        waits::compete,
+    ),
+    (
+        "born",
+        "thread|process K N NS",
+        "K threads or processes, one after the other; each N nanosleep of NS in spoor_nap, and its end",
+        waits::born,
+    ),
+    (
+        "lives",
+        "NS",
+        "three threads, one that runs, one that sleeps, one that does both, made before ready, that stay; then three such that are born and end; says which, and how long each lived",
+        waits::lives,
+    ),
+    (
+        "stray",
+        "NS",
+        "nanosleep of NS in spoor_stray, with frame pointers of every kind, one after the other; says how many",
+        stray::stray,
+    ),
+    ("hang", "", "a thread in spoor_read, from before ready to the end", waits::hang),
     (
         "inflight",
         "",

@@ -8,6 +8,8 @@ pub struct Span {
     pub begin_ns: u64,
     /// 0: still going on.
     pub end_ns: u64,
+    /// Up to when what is open counts in the report that is made now.
+    pub report_ns: u64,
 }
 
 /// What the walk over all threads at the beginning tells of one that sleeps: where its user stack begins.

@@ -166,8 +166,10 @@ fn now() -> u64 {
 fn span() -> Span {
     match SPAN.get_ptr(0) {
         // SAFETY: a live map value.
-        Some(span) => unsafe { Span { begin_ns: (*span).begin_ns, end_ns: (*span).end_ns } },
-        None => Span { begin_ns: 0, end_ns: 0 },
+        Some(span) => unsafe {
+            Span { begin_ns: (*span).begin_ns, end_ns: (*span).end_ns, report_ns: (*span).report_ns }
+        },
+        None => Span { begin_ns: 0, end_ns: 0, report_ns: 0 },
     }
 }
 
@@ -642,8 +644,7 @@ fn found_at_start(meta: *const *mut seq_file, task: Kernel<true>) {
 #[inline(always)]
 fn is_open(task: Kernel<true>, firing: &mut MaybeUninit<SchedFiring>) -> bool {
     let Some(kept) = slot(task) else { return false };
-    let span = span();
-    let now = if span.end_ns != 0 { span.end_ns } else { now() };
+    let now = span().report_ns;
     // SAFETY: a live map value. Its thread may get or leave a CPU at this moment: then the few instructions between
     // reading and writing `since_ns` decide whether a moment is counted here, there or twice.
     unsafe {

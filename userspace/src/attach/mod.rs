@@ -320,45 +320,54 @@ impl Enabled {
     /// that sleep, whose user stacks it cannot walk.
     pub fn begin(&self) -> Result<Vec<Standing>> {
         let Some(walkers) = &self.walkers else { return Ok(Vec::new()) };
-        self.set_span(Span { begin_ns: process::monotonic_ns(), end_ns: 0 })?;
+        self.set_span(Span { begin_ns: process::monotonic_ns(), end_ns: 0, report_ns: 0 })?;
         walkers.at_start()
     }
 
-    /// Fires what is open at this moment, so that a report that is read now has it.
-    pub fn fire_open(&self) -> Result<()> {
-        self.walkers.as_ref().map_or(Ok(()), Walkers::at_end)
+    /// Fires what is open, so that a report that is read now has it. Up to when it counts, monotonic: now, or the end. None:
+    /// this provider has nothing open.
+    pub fn fire_open(&self) -> Result<Option<u64>> {
+        let Some(walkers) = &self.walkers else { return Ok(None) };
+        let mut span = self.span()?;
+        span.report_ns = if span.end_ns == 0 { process::monotonic_ns() } else { span.end_ns };
+        self.set_span(span)?;
+        walkers.at_end()?;
+        Ok(Some(span.report_ns))
+    }
+
+    fn span(&self) -> Result<Span> {
+        let mut words = [0u64; 3];
+        bpf::map_lookup(self.maps["SPAN"].as_fd(), &0u32.to_ne_bytes(), words.as_mut_bytes())?;
+        let [begin_ns, end_ns, report_ns] = words;
+        Ok(Span { begin_ns, end_ns, report_ns })
     }
 
     fn set_span(&self, span: Span) -> Result<()> {
-        let words = [span.begin_ns, span.end_ns];
+        let words = [span.begin_ns, span.end_ns, span.report_ns];
         bpf::map_update(self.maps["SPAN"].as_fd(), &0u32.to_ne_bytes(), words.as_bytes()).context("set the time span")
     }
 
     /// For a provider that knows what each thread does: from here on nothing counts, though programs may still be called.
-    /// When that was, monotonic.
-    fn end(&self) -> Result<Option<u64>> {
+    fn end(&self) -> Result<()> {
         if self.walkers.is_none() {
-            return Ok(None);
+            return Ok(());
         }
-        let mut words = [0u64; 2];
-        bpf::map_lookup(self.maps["SPAN"].as_fd(), &0u32.to_ne_bytes(), words.as_mut_bytes())?;
+        let span = self.span()?;
         // Closed first: what is counted after the end was read would be counted beyond it.
-        self.set_span(Span { begin_ns: words[0], end_ns: u64::MAX })?;
-        let end_ns = process::monotonic_ns();
-        self.set_span(Span { begin_ns: words[0], end_ns })?;
-        Ok(Some(end_ns))
+        self.set_span(Span { end_ns: u64::MAX, ..span })?;
+        self.set_span(Span { end_ns: process::monotonic_ns(), ..span })
     }
 
-    /// Detaches all programs and waits until none of them runs any more. When the last firing was, where that is known.
-    pub fn stop(&mut self) -> Result<Option<u64>> {
-        let end_ns = self.end()?;
+    /// Detaches all programs and waits until none of them runs any more.
+    pub fn stop(&mut self) -> Result<()> {
+        self.end()?;
         // Entries first: a return whose entry was seen is seen.
         self.samplers_end();
         while let Some(link) = self.links.pop() {
             drop(link);
         }
         process::wait_for_grace_period();
-        Ok(end_ns)
+        Ok(())
     }
 
     fn samplers_end(&mut self) {

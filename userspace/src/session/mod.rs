@@ -83,8 +83,6 @@ struct Session {
     started_unix_ns: u64,
     /// Beginning of the interval, monotonic.
     since_ns: u64,
-    /// End of the last interval, where it is known to have been before its report.
-    until_ns: Option<u64>,
     /// The ledger at the end of the last interval.
     counted: (Counters, Option<u64>),
     state: State,
@@ -159,7 +157,6 @@ impl Session {
             possible_cpus: process::possible_cpus(),
             started_unix_ns: 0,
             since_ns: 0,
-            until_ns: None,
             counted: (Counters::default(), Some(0)),
             state,
             at_start: Vec::new(),
@@ -292,7 +289,7 @@ impl Session {
     fn stop(mut self, end: End) -> Result<Outcome> {
         // Before the programs are taken off, which takes time, and once more for what came in that time.
         self.remember()?;
-        self.until_ns = self.enabled.stop()?;
+        self.enabled.stop()?;
         for beside in &mut self.beside {
             beside.stop()?;
         }
@@ -311,8 +308,8 @@ impl Session {
 
     /// Reads what happened since the last report and prints it.
     fn report_interval(&mut self) -> Result<()> {
-        self.enabled.fire_open()?;
-        let mut report = self.report()?;
+        let until_ns = self.enabled.fire_open()?;
+        let mut report = self.report(until_ns)?;
         self.lost |= report.loss.total() > 0;
         let intervals = self.plan.interval.is_some();
         if let Some(namer) = &mut self.namer
@@ -355,11 +352,11 @@ impl Session {
 
     /// A report without rows: time and loss. The ledger is read before the data: what is lost while the data is read
     /// belongs to the next report.
-    fn report(&mut self) -> Result<Report> {
+    fn report(&mut self, until_ns: Option<u64>) -> Result<Report> {
         let counters = self.counters()?;
         let misses = self.recursion_misses();
         let (counted, missed) = std::mem::replace(&mut self.counted, (counters, misses));
-        let now = self.until_ns.unwrap_or_else(process::monotonic_ns);
+        let now = until_ns.unwrap_or_else(process::monotonic_ns);
         let samples_missed = self.all().filter_map(|enabled| enabled.samples_missed(self.possible_cpus)).sum();
         let context = LossContext {
             max_keys: self.enabled.tables.as_ref().map_or(0, |tables| tables.plan.hash.entries),
@@ -449,7 +446,7 @@ impl Session {
 
     /// The ledger of a stream: on stderr for people, as a last object in JSON.
     fn finish_events(&mut self) -> Result<()> {
-        let report = self.report()?;
+        let report = self.report(None)?;
         self.lost |= report.loss.total() > 0;
         if self.plan.format == Format::Json {
             return self.render(&report);
