@@ -191,7 +191,12 @@ fn is_woken(by: &str, waits: &str, wakes: &str) -> Result<()> {
     let run = trace.finish()?;
     let rows = waits_in(&whole(&run)?, waits)?;
     let name = crate::profile::module();
-    for row in &rows {
+    let mut woken = 0;
+    for row in rows.iter() {
+        if on_its_way(row)? {
+            continue;
+        }
+        woken += row.count()?;
         let keys = [("tid", &*waiter), ("waker", &name), ("waker_pid", &pid), ("waker_tid", &pid)];
         ensure!(row.is(&keys)?, "{:?}, not {keys:?}", row.keys);
         let waker = symbols(row, "waker_stack");
@@ -199,11 +204,23 @@ fn is_woken(by: &str, waits: &str, wakes: &str) -> Result<()> {
         let kernel = row.keys["waker_stack"]["kernel"].as_array().map(Vec::as_slice).unwrap_or_default();
         ensure!(!kernel.is_empty(), "no kernel stack of the waker in {run}");
     }
-    ensure_eq!(sum(&rows, "count")? as u64, did(&said, "waits")?, "waits in {run}, {said}");
+    is_about(woken, did(&said, "waits")?, &run)?;
     let waited = sum(&rows, "blocked_ns")? + sum(&rows, "runnable_ns")?;
     // Of what the workload measured, a slow machine's own steps are a good part.
     let (percent, all) = (if vm::is_init() { 20 } else { 1 }, did(&said, "waited_ns")? as i64);
     ensure!((all - all * percent / 100..=all).contains(&waited), "waited {waited} ns, {said}, in {run}");
+    Ok(())
+}
+
+/// A thread that is on its way to sleep while it is woken has no waker: who that was saw it on a CPU.
+fn on_its_way(row: &Row) -> Result<bool> {
+    row.is(&[("waker_tid", "0")])
+}
+
+/// All of them; on a slow machine one may be woken before it sleeps.
+fn is_about(woken: u64, waits: u64, run: &Finished) -> Result<()> {
+    let least = if vm::is_init() { waits / 2 } else { waits };
+    ensure!((least..=waits).contains(&woken), "{woken} waits were woken, not {waits}, in {run}");
     Ok(())
 }
 
@@ -410,11 +427,15 @@ fn in_a_pid_namespace_numbers_are_of_that_namespace() -> Result<()> {
     let run = trace.finish()?;
     let report = whole(&run)?;
     let rows = waits_in(&report, "spoor_read")?;
+    let mut woken = 0;
     for row in &rows {
-        let keys = [("pid", "1"), ("tid", &*waiter), ("waker_pid", "1"), ("waker_tid", "1")];
-        ensure!(row.is(&keys)?, "{:?}, not {keys:?}", row.keys);
+        ensure!(row.is(&[("pid", "1"), ("tid", &waiter)])?, "waits of {:?} in {run}", row.keys);
+        if !on_its_way(row)? {
+            ensure!(row.is(&[("waker_pid", "1"), ("waker_tid", "1")])?, "woken by {:?} in {run}", row.keys);
+            woken += row.count()?;
+        }
     }
-    ensure_eq!(sum(&rows, "count")?, 10, "waits in {run}");
+    is_about(woken, 10, &run)?;
     ensure_eq!(report.counts_by("pid")?.len(), 1, "processes in {run}");
     Ok(())
 }
@@ -543,7 +564,8 @@ fn a_full_map_of_stacks_is_counted() -> Result<()> {
         let full = report.lost_of_kind("stack_full")?;
         // Three kernel stacks may be all that there are.
         ensure!(full > 0 || by == "kstack", "nothing lost in {run}");
-        ensure_eq!((without, report.lost()?), (full, full), "waits without their stack in {run}");
+        // Those that slept already when tracing began found no room either: a kind of its own.
+        ensure_eq!(without, report.lost()?, "waits without their stack in {run}");
     }
     Ok(())
 }
