@@ -306,12 +306,12 @@ fn leave(ctx: &BtfTracePointContext, task: Kernel<true>, now: u64) {
         (*kept).began_before = 0;
         (*kept).left = 1;
         (*kept).woken_ns = 0;
+        forget_waker(kept);
         addr_of_mut!((*kept).state).write_volatile(state);
         // Woken while it was on its way here: its waker saw it on the CPU.
         const WAKING: u64 = 0x200;
         if state == STATE_RUNNABLE || state_of(task) & !WAKING == 0 {
             (*kept).woken_ns = now;
-            forget_waker(kept);
         }
         // Last, when the verifier has nothing to tell apart any more: it walks the loops in there once for each way to
         // come to them.
@@ -536,7 +536,7 @@ fn woken(ctx: &BtfTracePointContext) {
     }
 }
 
-/// Nobody woke the thread: it did not sleep.
+/// Nobody has woken the thread from the wait that begins.
 ///
 /// # Safety
 /// `kept` is a live map value.
