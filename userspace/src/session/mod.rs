@@ -517,6 +517,7 @@ fn how_it_ends(plan: &Plan) -> String {
     match plan.duration {
         Some(duration) => format!("for {}", humantime::format_duration(duration)),
         None if plan.target.is_everything() => "until Ctrl-C".to_owned(),
+        None if plan.target.pids.len() + plan.target.tids.len() > 1 => "until they end or Ctrl-C".to_owned(),
         None => "until it ends or Ctrl-C".to_owned(),
     }
 }

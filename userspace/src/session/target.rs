@@ -145,12 +145,14 @@ pub fn comment_in_d(target: &Target) -> Vec<String> {
 
 /// For the line that says what is traced.
 pub fn words(target: &Target) -> String {
-    let list = |what: &str, ids: &[u32]| {
+    let list = |one: &str, many: &str, ids: &[u32]| {
+        let what = if ids.len() == 1 { one } else { many };
         let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
         (!ids.is_empty()).then(|| format!("{what} {}", ids.join(", ")))
     };
-    let mut parts: Vec<String> =
-        list("process", &target.pids).into_iter().chain(list("thread", &target.tids)).collect();
+    let processes = list("process", "processes", &target.pids);
+    let threads = list("thread", "threads", &target.tids);
+    let mut parts: Vec<String> = processes.into_iter().chain(threads).collect();
     if parts.is_empty() {
         parts.push("the whole machine".to_owned());
     }
@@ -204,6 +206,15 @@ mod tests {
         assert_eq!(advice("/etc/passwd", libc::EACCES), "chmod +x /etc/passwd, if it is a program");
         assert!(advice("/", libc::EACCES).contains("folder"));
         assert!(advice("/etc/passwd", libc::ENOEXEC).contains("for this machine"));
+    }
+
+    #[test]
+    fn several_targets_are_in_the_plural() {
+        let of =
+            |pids: &[u32], tids: &[u32]| words(&Target { pids: pids.into(), tids: tids.into(), ..Target::default() });
+        assert_eq!(of(&[42], &[7]), "process 42, thread 7");
+        assert_eq!(of(&[42, 43], &[7, 8]), "processes 42, 43, threads 7, 8");
+        assert_eq!(of(&[], &[]), "the whole machine");
     }
 
     #[test]
