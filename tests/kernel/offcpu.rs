@@ -533,7 +533,7 @@ fn in_a_file(name: &str) -> Result<(String, Finished)> {
     let folder = Folder::new()?;
     let run = spoor(&["offcpu", "--state", "S", "-o", &folder.text(name)]).attached_to(NAPS)?;
     ensure_eq!((run.code(), run.stdout.as_str()), (0, ""), "status and output of {run}");
-    if run.stderr.contains("the kernel told only one") {
+    if run.stderr.contains("got or left a CPU unseen") {
         return Err(Untold(run.to_string()).into());
     }
     Ok((std::fs::read_to_string(folder.file(name))?, run))
