@@ -72,7 +72,7 @@ pub fn values(times: &Times, samples: &[Samples], calls: Option<u64>) -> Vec<Val
         Value::Int(times.blocked_ns),
         Value::Int(times.voluntary),
         Value::Int(times.involuntary),
-        Value::Maybe(calls.map(Into::into)),
+        calls.map_or(Value::Maybe(None), |calls| Value::Int(calls.into())),
         Value::Name(hottest.map(|sampled| sampled.function.clone())),
     ]
 }
@@ -94,7 +94,7 @@ mod tests {
         let samples = [samples(false, "app`work", 3), samples(true, "vmlinux`copy", 1), samples(false, "app`idle", 0)];
         let values = values(&times("app", 1_001, 7), &samples, Some(5));
         assert_eq!(values[..3], [Value::Int(1_001), Value::Maybe(Some(751)), Value::Maybe(Some(250))]);
-        assert_eq!(values[7..], [Value::Maybe(Some(5)), Value::Name(Some("app`work".to_owned()))]);
+        assert_eq!(values[7..], [Value::Int(5), Value::Name(Some("app`work".to_owned()))]);
     }
 
     #[test]

@@ -150,6 +150,10 @@ impl Cells {
                 // Nothing stands behind the last one.
                 push_left(out, if is_last { 0 } else { column.width }, text);
             }
+            // Nor where it is empty, as of a total that only numbers have.
+            if is_last && text.is_empty() {
+                out.truncate(out.trim_end_matches(' ').len());
+            }
         }
         out.push('\n');
     }
