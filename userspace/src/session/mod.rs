@@ -318,6 +318,7 @@ impl Session {
             let (times, plan) = ((&mut self.enabled, &self.plan.clause), &self.plan);
             report.aggregation =
                 threads::aggregation(times, &mut self.beside, &plan.beside, namer, self.possible_cpus, intervals)?;
+            report.notes.extend(namer.notes());
             let arranged = arrange(&mut report.aggregation, self.plan.order);
             report.rows_left_out = arranged.left_out;
             report.totals = arranged.totals;
