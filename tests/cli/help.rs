@@ -97,7 +97,7 @@ fn short_help_names_every_option_too() {
 fn help_names_every_command() {
     let run = run(&["--help"]);
     assert_eq!(run.code(), 0, "{run}");
-    for command in ["syscalls", "profile", "list", "doctor"] {
+    for command in ["syscalls", "profile", "offcpu", "threads", "list", "doctor"] {
         assert!(mentions(&run.stdout, command), "no `{command}` in\n{}", run.stdout);
     }
 }
@@ -147,6 +147,10 @@ fn list_shows_fields_with_types_and_units() {
         "kstack",
         "stack",
         "weight",
+        "sched",
+        "offcpu",
+        "runnable",
+        "waker_kstack",
     ] {
         assert!(mentions(&run.stdout, word), "no `{word}` in\n{}", run.stdout);
     }
@@ -165,7 +169,7 @@ fn list_takes_a_pattern() {
 fn doctor_answers() {
     let run = run(&["doctor"]);
     assert_eq!(run.code(), 0, "{run}");
-    for word in ["kernel", "privileges", "BTF", "syscall", "provider profile", "events to sample"] {
+    for word in ["kernel", "privileges", "BTF", "syscall", "provider profile", "provider sched", "events to sample"] {
         assert!(run.stdout.contains(word), "no `{word}`: {run}");
     }
 }

@@ -83,8 +83,9 @@ const THREADS_EXAMPLES: &str = "Examples:
   spoor threads -d 5s --top 20                          the busiest threads of this machine
   spoor threads -p 4242 -i 1s                           every second
 
-on-cpu, runnable and blocked add up to the time that the thread lived while it was traced. user and kernel are on-cpu,
-divided as the samples of the thread are. What next: spoor profile -t TID, spoor offcpu -t TID, spoor syscalls -t TID -L";
+on-cpu, runnable and blocked add up to the time that the thread lived while it was traced.
+user and kernel are on-cpu, divided as the samples of the thread are.
+What next: spoor profile -t TID, spoor offcpu -t TID, spoor syscalls -t TID -L";
 
 #[derive(Debug, Args)]
 pub struct Threads {
@@ -93,10 +94,10 @@ pub struct Threads {
     #[command(flatten)]
     pub time: TimeArgs,
     /// Samples a second on each CPU
-    #[arg(short = 'F', long = "frequency", value_name = "HZ", default_value_t = 499, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    #[arg(help_heading = "What to record", short = 'F', long = "frequency", value_name = "HZ", default_value_t = 499, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub hz: u32,
     /// Print what is counted as dtrace one-liners and exit
-    #[arg(long)]
+    #[arg(help_heading = "What to record", long)]
     pub show_program: bool,
     #[command(flatten)]
     pub output: OutputArgs,
