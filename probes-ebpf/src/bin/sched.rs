@@ -329,7 +329,10 @@ fn get(task: Kernel<true>, now: u64, firing: &mut MaybeUninit<SchedFiring>) -> b
             && let Some(kept) = slot_for(task)
         {
             // SAFETY: a live map value.
-            unsafe { (*kept).since_ns = now };
+            unsafe {
+                (*kept).since_ns = now;
+                (*kept).ran_ns = task.read(TASK_RAN.load());
+            }
         }
         return false;
     };
@@ -477,8 +480,13 @@ fn ran_for_the_last_time(ctx: &BtfTracePointContext, firing: &mut MaybeUninit<Sc
     let Some(kept) = slot(prev) else { return false };
     // SAFETY: a live map value of the thread that runs.
     unsafe {
-        let run = (*kept).oncpu_ns + (now() - (*kept).since_ns);
-        fill_run(prev, kept, run, STATE_DEAD, firing);
+        let now = now();
+        if (*kept).state == STATE_ON_CPU {
+            (*kept).oncpu_ns += now.saturating_sub((*kept).since_ns);
+        } else {
+            got_unseen(kept, prev.read(TASK_RAN.load()), now);
+        }
+        fill_run(prev, kept, (*kept).oncpu_ns, STATE_DEAD, firing);
     }
     true
 }

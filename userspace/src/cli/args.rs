@@ -100,6 +100,8 @@ pub struct Threads {
     #[arg(help_heading = "What to record", long)]
     pub show_program: bool,
     #[command(flatten)]
+    pub limits: LimitArgs,
+    #[command(flatten)]
     pub output: OutputArgs,
     /// Run COMMAND, trace it from its first instruction, and end when it ends
     #[arg(last = true, value_name = "COMMAND")]
@@ -247,18 +249,25 @@ pub struct ClauseArgs {
     /// llquantize(x,factor,lmag,hmag,steps) p50(x) p99(x) percentile(x,99.9); may be given several times
     #[arg(long = "agg", value_name = "FN", allow_hyphen_values = true)]
     pub functions: Vec<String>,
-    /// Room for this many keys; what finds the table full is counted under <other>
-    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = super::number::count)]
-    pub max_keys: Option<u32>,
-    /// Kernel memory for the tables, such as 16M [default: 64M, 16M on machines below 2G]
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = super::number::bytes)]
-    pub map_memory: Option<u64>,
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// Print the clause as a dtrace one-liner and exit
     #[arg(long)]
     pub show_program: bool,
     /// If the kernel's verifier refuses a program, print all that it says
     #[arg(long)]
     pub verifier_log: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What to record")]
+pub struct LimitArgs {
+    /// Room for this many keys; what finds the table full is counted under <other>
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = super::number::count)]
+    pub max_keys: Option<u32>,
+    /// Kernel memory for the tables, such as 16M [default: 64M, 16M on machines below 2G]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = super::number::bytes)]
+    pub map_memory: Option<u64>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -8,8 +8,8 @@ use anyhow::Result;
 
 use super::UsageError;
 use super::args::{
-    ClauseArgs, FormatArg, NamingArgs, Offcpu, OutputArgs, Profile, SortArg, Syscalls, TargetArgs, Threads, TimeArgs,
-    WaitArgs,
+    ClauseArgs, FormatArg, LimitArgs, NamingArgs, Offcpu, OutputArgs, Profile, SortArg, Syscalls, TargetArgs, Threads,
+    TimeArgs, WaitArgs,
 };
 use crate::attach::budget::Limits;
 use crate::attach::sampling::{EVENTS, Event, Sampling};
@@ -66,6 +66,7 @@ pub struct Beside {
     pub scope: Scope,
     pub clause: Clause,
     pub sampling: Option<Sampling>,
+    pub limits: Limits,
 }
 
 /// What commands have in common, as typed.
@@ -175,8 +176,7 @@ pub fn threads(args: Threads) -> Result<Plan> {
         by: Some(by.to_owned()),
         predicate: None,
         functions: Vec::new(),
-        max_keys: None,
-        map_memory: None,
+        limits: args.limits.clone(),
         show_program: args.show_program,
         verifier_log: false,
     };
@@ -199,7 +199,10 @@ pub fn threads(args: Threads) -> Result<Plan> {
         let scope = Scope::new(provider.fields.iter());
         let predicate = comm.as_deref().map(named).transpose()?;
         let (action, ..) = aggregation(provider, &scope, Some(by), &[], &[("count", "count", "count()")])?;
-        Ok(Beside { provider, scope, clause: Clause { predicate, action }, sampling })
+        let mut limits = limits(&args.limits);
+        // A place in the code is a key before places are functions.
+        limits.max_keys = limits.max_keys.max(sampling.map(|_| PLACES));
+        Ok(Beside { provider, scope, clause: Clause { predicate, action }, sampling, limits })
     };
     let sampling = Sampling { event: EVENTS[0], hz: Some(args.hz.into()) };
     plan.beside = vec![
@@ -214,6 +217,13 @@ pub fn threads(args: Threads) -> Result<Plan> {
     };
     plan.values = THREAD_COLUMNS.iter().map(column).collect();
     Ok(plan)
+}
+
+/// Room for places that threads are sampled at.
+const PLACES: u32 = 65_536;
+
+fn limits(args: &LimitArgs) -> Limits {
+    Limits { map_memory: args.map_memory, max_keys: args.max_keys }
 }
 
 /// What the first clause of `threads` adds up.
@@ -311,7 +321,7 @@ fn plan(typed: Typed) -> Result<Plan> {
         layout,
         target: target(&typed.target)?,
         run: typed.run,
-        limits: Limits { map_memory: typed.clause.map_memory, max_keys: typed.clause.max_keys },
+        limits: limits(&typed.clause.limits),
         ring_bytes: typed.ring_bytes,
         duration: typed.time.duration,
         interval: typed.time.interval,

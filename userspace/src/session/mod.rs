@@ -113,20 +113,21 @@ enum End {
 
 impl Session {
     async fn run(plan: Plan, sink: Sink, command: Option<&Stopped>, signals: &mut Signals) -> Result<Outcome> {
-        let enable = |provider, clause, sampling| {
+        let enable = |provider, clause, sampling, limits| {
             attach::enable(&Request {
                 provider,
                 clause,
                 target: &plan.target,
-                limits: plan.limits,
+                limits,
                 intervals: plan.interval.is_some(),
                 ring_bytes: plan.ring_bytes,
                 sampling,
                 verifier_log: plan.verifier_log,
             })
         };
-        let enabled = enable(plan.provider, &plan.clause, plan.sampling)?;
-        let others = plan.beside.iter().map(|beside| enable(beside.provider, &beside.clause, beside.sampling));
+        let enabled = enable(plan.provider, &plan.clause, plan.sampling, plan.limits)?;
+        let others =
+            plan.beside.iter().map(|beside| enable(beside.provider, &beside.clause, beside.sampling, beside.limits));
         let beside = others.collect::<Result<Vec<_>>>()?;
         let clauses = plan.beside.iter().map(|beside| (beside.provider, &beside.clause, &beside.scope));
         let mut clauses = std::iter::once((plan.provider, &plan.clause, &plan.scope)).chain(clauses);
