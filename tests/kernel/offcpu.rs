@@ -28,6 +28,7 @@ tests![
     without_when_it_was_woken_all_of_it_is_a_wait,
     who_unlocks_is_the_waker,
     who_writes_is_the_waker,
+    who_woke_it_before_is_not_the_waker,
     a_timer_wakes_from_an_interrupt,
     two_threads_on_one_cpu_wait_for_it_in_turns,
     a_thread_that_hangs_is_one_row,
@@ -111,6 +112,13 @@ fn near(seen_ns: i64, true_ns: u64, what: impl std::fmt::Display) -> Result<()> 
     Ok(())
 }
 
+/// A wait is shorter than what the workload measures around it: by a good part where the machine is slow.
+fn is_most(seen_ns: i64, measured_ns: u64, run: &Finished) -> Result<()> {
+    let (percent, all) = (if vm::is_init() { 20 } else { 1 }, measured_ns as i64);
+    ensure!((all - all * percent / 100..=all).contains(&seen_ns), "{seen_ns} ns, and {all} measured, in {run}");
+    Ok(())
+}
+
 /// A number that the workload says.
 fn did(did: &Value, name: &str) -> Result<u64> {
     did[name].as_u64().with_context(|| format!("the workload does not say {name}: {did}"))
@@ -166,7 +174,7 @@ fn naps_are_counted_and_timed() -> Result<()> {
     // The timer is set on the way into the wait.
     ensure!(blocked >= asked - asked / 100, "asleep for {blocked} ns in {run}");
     ensure!(runnable > 0, "never waited for a CPU in {run}");
-    near(blocked + runnable, run.did("slept_ns")?, &run)?;
+    is_most(blocked + runnable, run.did("slept_ns")?, &run)?;
     // Three that had begun, and the first thread's.
     ensure_eq!(info(&report, "off_before"), 4, "waits that had begun in {run}");
     Ok(())
@@ -177,7 +185,7 @@ fn without_when_it_was_woken_all_of_it_is_a_wait() -> Result<()> {
     let run = offcpu(&["--by", "ustack", "--agg", "sum(offcpu)", "--agg", "count()"]).and(ASLEEP).attached_to(NAPS)?;
     let naps = waits_in(&whole(&run)?, "spoor_nap")?;
     ensure_eq!(sum(&naps, "count()")? as u64, run.did("naps")?, "naps in {run}");
-    near(sum(&naps, "sum(offcpu)")?, run.did("slept_ns")?, &run)
+    is_most(sum(&naps, "sum(offcpu)")?, run.did("slept_ns")?, &run)
 }
 
 /// A thread waits in a known function, which is left by a wake-up from a known function of the first thread.
@@ -206,10 +214,7 @@ fn is_woken(by: &str, waits: &str, wakes: &str) -> Result<()> {
     }
     is_about(woken, did(&said, "waits")?, &run)?;
     let waited = sum(&rows, "blocked_ns")? + sum(&rows, "runnable_ns")?;
-    // Of what the workload measured, a slow machine's own steps are a good part.
-    let (percent, all) = (if vm::is_init() { 20 } else { 1 }, did(&said, "waited_ns")? as i64);
-    ensure!((all - all * percent / 100..=all).contains(&waited), "waited {waited} ns, {said}, in {run}");
-    Ok(())
+    is_most(waited, did(&said, "waited_ns")?, &run)
 }
 
 /// A thread that is on its way to sleep while it is woken has no waker: who that was saw it on a CPU.
@@ -230,6 +235,32 @@ fn who_unlocks_is_the_waker() -> Result<()> {
 
 fn who_writes_is_the_waker() -> Result<()> {
     is_woken("pipe", "spoor_read", "spoor_write")
+}
+
+/// A thread is let go, once, by the first one or by one that was; then it is preempted, and in the end waits where nobody
+/// wakes it.
+fn who_woke_it_before_is_not_the_waker() -> Result<()> {
+    let mut work = Work::holding(&["lives", "200000000"])?;
+    let (pid, tid) = (work.pid(), work.others()[0].to_string());
+    let by = "tid,state,waker,waker_pid,waker_kstack,waker_ustack";
+    let trace = offcpu(&["--by", by, "-p", &pid]).start()?;
+    work.run()?;
+    let run = trace.interrupt()?;
+    let (mut woken, mut open) = (0, 0);
+    for row in all_told(run.report_with_loss()?)?.rows()? {
+        if row.key("tid")? != tid {
+            continue;
+        }
+        if row.is(&[("state", "S"), ("waker_pid", &pid)])? {
+            woken += row.count()?;
+            continue;
+        }
+        let has_stack = ["kernel", "user"].iter().any(|half| row.keys["waker_stack"][half] != Value::Array(Vec::new()));
+        ensure!(row.is(&[("waker", ""), ("waker_pid", "0")])? && !has_stack, "{:?} in {run}", row.keys);
+        open += if row.keys["state"] == "S" { row.count()? } else { 0 };
+    }
+    ensure_eq!((woken, open), (1, 1), "waits that were ended, and that were not, in {run}");
+    Ok(())
 }
 
 /// Whoever the timer's interrupt found on the CPU is called the waker; its kernel stack says that it was an interrupt.
@@ -476,8 +507,8 @@ fn min_and_max_pick_waits_by_length() -> Result<()> {
         sum(&waits_in(&whole(&run)?, "spoor_nap")?, "count")
     };
     ensure_eq!(naps(&["--min", "1ms"], "30000000")?, 10, "naps of 30 ms that last at least 1 ms");
-    ensure_eq!(naps(&["--min", "29ms"], "30000000")?, 10, "naps of 30 ms that last at least 29 ms");
-    ensure_eq!(naps(&["--max", "29ms"], "30000000")?, 0, "naps of 30 ms that last at most 29 ms");
+    ensure_eq!(naps(&["--min", "20ms"], "30000000")?, 10, "naps of 30 ms that last at least 20 ms");
+    ensure_eq!(naps(&["--max", "20ms"], "30000000")?, 0, "naps of 30 ms that last at most 20 ms");
     ensure_eq!(naps(&["--min", "1s"], "2000000")?, 0, "naps of 2 ms that last at least 1 s");
     ensure_eq!(naps(&["--max", "1s"], "2000000")?, 10, "naps of 2 ms that last at most 1 s");
     Ok(())
@@ -604,7 +635,8 @@ fn lives_add_up(args: &[&str]) -> Result<()> {
     let trace = offcpu(PARTS).and(args).and(&["-p", &work.pid()]).start()?;
     let said = work.run()?;
     let run = trace.interrupt()?;
-    let reports = by_interval(&run)?;
+    // A switch that was not told is made up for.
+    let reports: Vec<Report> = run.stdout.lines().map(Report::parse).collect::<Result<_>>()?;
     let elapsed = reports.iter().map(elapsed_ns).sum::<Result<u64>>()?;
     for tid in work.others().iter().map(u32::to_string).chain([work.pid()]) {
         near(life_ns(&reports, &tid)?, elapsed, format_args!("thread {tid} in {run}"))?;
