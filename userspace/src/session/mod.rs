@@ -93,8 +93,9 @@ struct Session {
     texts: TextFaults,
     /// At the end of the last interval.
     samples_missed: u64,
-    /// Where keys are stacks.
+    /// Where keys are stacks: of the first clause of which that is so, by its number in [`Session::all`].
     namer: Option<Namer>,
+    named: usize,
     live: Live,
 }
 
@@ -130,10 +131,14 @@ impl Session {
             plan.beside.iter().map(|beside| enable(beside.provider, &beside.clause, beside.sampling, beside.limits));
         let beside = others.collect::<Result<Vec<_>>>()?;
         let clauses = plan.beside.iter().map(|beside| (beside.provider, &beside.clause, &beside.scope));
-        let mut clauses = std::iter::once((plan.provider, &plan.clause, &plan.scope)).chain(clauses);
-        let mut namer = clauses.find_map(|(provider, clause, scope)| match &clause.action {
-            Action::Aggregate { keys, .. } => Namer::new(keys, scope, provider.sampler.is_some(), plan.naming),
-            Action::Stream => None,
+        let clauses = std::iter::once((plan.provider, &plan.clause, &plan.scope)).chain(clauses);
+        let mut named = 0;
+        let mut namer = clauses.enumerate().find_map(|(number, (provider, clause, scope))| {
+            named = number;
+            match &clause.action {
+                Action::Aggregate { keys, .. } => Namer::new(keys, scope, provider.sampler.is_some(), plan.naming),
+                Action::Stream => None,
+            }
         });
         // Whom we know to be sampled is opened while nothing is lost by it.
         if let Some(namer) = &mut namer {
@@ -166,6 +171,7 @@ impl Session {
             texts: TextFaults::default(),
             samples_missed: 0,
             namer,
+            named,
             live,
         };
         if signals.came_already().await {
@@ -261,15 +267,14 @@ impl Session {
 
     /// Opens what names the frames of those that were sampled for the first time.
     fn remember(&mut self) -> Result<()> {
-        let Some(namer) = &mut self.namer else { return Ok(()) };
-        for enabled in std::iter::once(&self.enabled).chain(&self.beside) {
-            if let Some(seen) = enabled.maps.get("SEEN") {
-                namer.remember_new(seen.as_fd())?;
-            }
-        }
-        Ok(())
+        let Some(mut namer) = self.namer.take() else { return Ok(()) };
+        let seen = self.all().nth(self.named).expect("a clause has its tables").maps["SEEN"].as_fd();
+        let remembered = namer.remember_new(seen);
+        self.namer = Some(namer);
+        remembered
     }
 
+    /// The plan's own clause, then those beside it.
     fn all(&self) -> impl Iterator<Item = &Enabled> {
         std::iter::once(&self.enabled).chain(&self.beside)
     }
@@ -320,9 +325,6 @@ impl Session {
             report.aggregation =
                 threads::aggregation(times, &mut self.beside, &plan.beside, namer, self.possible_cpus, intervals)?;
             report.notes.extend(namer.notes());
-            let arranged = arrange(&mut report.aggregation, self.plan.order);
-            report.rows_left_out = arranged.left_out;
-            report.totals = arranged.totals;
         } else if let Action::Aggregate { keys, columns } = &self.plan.clause.action
             && let Some(tables) = &mut self.enabled.tables
         {
@@ -336,12 +338,14 @@ impl Session {
                 rows = namer.regroup(stacks, &layout, joined)?;
             }
             report.aggregation = tables::aggregation(&self.plan.scope, keys, columns, &rows, &other);
-            let arranged = arrange(&mut report.aggregation, self.plan.order);
-            report.rows_left_out = arranged.left_out;
-            report.totals = arranged.totals;
-            if let Some(namer) = &mut self.namer {
-                namer.name(self.enabled.maps[attach::STACKS].as_fd(), &mut report.aggregation, &mut report.keys)?;
-            }
+        }
+        let arranged = arrange(&mut report.aggregation, self.plan.order);
+        report.rows_left_out = arranged.left_out;
+        report.totals = arranged.totals;
+        if let Some(namer) = &mut self.namer
+            && self.named == 0
+        {
+            namer.name(self.enabled.maps[attach::STACKS].as_fd(), &mut report.aggregation, &mut report.keys)?;
         }
         if report.is_empty() && report.events.is_none() && self.plan.clause.predicate.is_none() {
             report.notes.push(self.plan.provider.when_empty.to_owned());
