@@ -1,6 +1,5 @@
 //! Aggregating functions on values that are known: arg0 of getppid, results of lseek.
-use serde_json::Value;
-use spoor_tests::{Context, Result, ensure_eq, spoor, syscalls};
+use spoor_tests::{Context, Result, counts_in, ensure_eq, spoor, syscalls};
 
 crate::tests![
     count_sum_avg_min_max_and_stddev,
@@ -169,17 +168,6 @@ fn json_buckets_hold_every_value() -> Result<()> {
         ensure_eq!(counts_in(value), 1000, "{function} in {run}");
     }
     Ok(())
-}
-
-fn counts_in(json: &Value) -> u64 {
-    match json {
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| if name == "count" { value.as_u64().unwrap_or(0) } else { counts_in(value) })
-            .sum(),
-        Value::Array(items) => items.iter().map(counts_in).sum(),
-        _ => 0,
-    }
 }
 
 /// Value ascending, ties by key ascending; a table the other way round.

@@ -10,7 +10,8 @@ use spoor_tests::folder::Folder;
 use spoor_tests::ledger::Holdings;
 use spoor_tests::sys::NOBODY;
 use spoor_tests::{
-    Context, Finished, Report, Result, Row, Work, binaries, ensure, ensure_eq, offcpu, profile, scaled, spoor, sys, vm,
+    Context, Finished, Report, Result, Row, Work, binaries, counts_in, ensure, ensure_eq, offcpu, profile, scaled,
+    spoor, sys, vm,
 };
 
 use crate::target::{launched, namespaced};
@@ -535,18 +536,6 @@ fn states_pick_waits() -> Result<()> {
 
 fn a_wrong_state_is_a_usage_error() -> Result<()> {
     offcpu(&["--state", "Q", "-d", "50ms"]).run()?.refused(2, &["--state", "Q", "R", "S"])
-}
-
-/// What a quantize holds, all buckets together.
-fn counts_in(value: &Value) -> u64 {
-    match value {
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| if name == "count" { value.as_u64().unwrap_or(0) } else { counts_in(value) })
-            .sum(),
-        Value::Array(items) => items.iter().map(counts_in).sum(),
-        _ => 0,
-    }
 }
 
 fn buckets_hold_every_wait() -> Result<()> {

@@ -16,7 +16,7 @@ pub mod work;
 use std::time::Duration;
 
 pub use anyhow::{Context, Result, anyhow, bail, ensure};
-pub use report::{Report, Row};
+pub use report::{Report, Row, counts_in};
 pub use spoor::{Finished, Setup, Trace, offcpu, profile, spoor, syscalls, threads};
 pub use work::Work;
 

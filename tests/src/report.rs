@@ -139,6 +139,18 @@ impl Report {
     }
 }
 
+/// What a histogram holds, all buckets together.
+pub fn counts_in(json: &Value) -> u64 {
+    match json {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| if name == "count" { value.as_u64().unwrap_or(0) } else { counts_in(value) })
+            .sum(),
+        Value::Array(items) => items.iter().map(counts_in).sum(),
+        _ => 0,
+    }
+}
+
 fn find(json: &Value, part: &str) -> Option<u64> {
     match json {
         Value::Object(fields) => fields.iter().find_map(|(name, value)| match value.as_u64() {
