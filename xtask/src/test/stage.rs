@@ -12,6 +12,8 @@ pub struct Stage {
     pub why: String,
     /// Single tests that were skipped, with their reasons.
     pub skips: Vec<String>,
+    /// Single tests that failed, with what was wrong.
+    pub failures: Vec<String>,
     pub took: Duration,
 }
 
@@ -29,19 +31,19 @@ impl Stage {
         if trouble.is_some() && counts.failed == 0 {
             counts.failed = 1; // The program itself: a crash must not count as nothing.
         }
-        let skips = tally::skipped(lines);
-        Self { name: name.into(), counts, why: trouble.unwrap_or_default(), skips, took }
+        let (skips, failures) = (tally::skipped(lines), tally::failed(lines));
+        Self { name: name.into(), counts, why: trouble.unwrap_or_default(), skips, failures, took }
     }
 
     pub fn failed(name: impl Into<String>, why: String, took: Duration) -> Self {
         let counts = Counts { failed: 1, ..Counts::default() };
-        Self { name: name.into(), counts, why, skips: Vec::new(), took }
+        Self { name: name.into(), counts, why, skips: Vec::new(), failures: Vec::new(), took }
     }
 
     pub fn skipped(name: impl Into<String>, why: impl Into<String>) -> Self {
         let counts = Counts { skipped: 1, ..Counts::default() };
         let (why, took) = (why.into(), Duration::ZERO);
-        Self { name: name.into(), counts, why, skips: Vec::new(), took }
+        Self { name: name.into(), counts, why, skips: Vec::new(), failures: Vec::new(), took }
     }
 
     fn verdict(&self) -> &'static str {
@@ -53,7 +55,7 @@ impl Stage {
     }
 }
 
-/// One line per stage, one per skipped test, and the totals as the very last line.
+/// One line per stage, one per skipped or failed test, and the totals as the very last line.
 pub fn summary(stages: &[Stage]) -> (String, Counts) {
     let mut text = String::new();
     let mut total = Counts::default();
@@ -74,6 +76,9 @@ pub fn summary(stages: &[Stage]) -> (String, Counts) {
         text.push('\n');
         for skip in &stage.skips {
             let _ = writeln!(text, "{:width$}  skipped {skip}", "");
+        }
+        for failure in &stage.failures {
+            let _ = writeln!(text, "{:width$}  FAILED  {failure}", "");
         }
     }
     let Counts { passed, failed, skipped } = total;

@@ -1,4 +1,4 @@
-//! What a test program said: its lines in, counts and the names of the skipped out.
+//! What a test program said: its lines in, counts and the names of the skipped and of the failed out.
 
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub struct Counts {
@@ -51,6 +51,27 @@ pub fn skipped(lines: &[String]) -> Vec<String> {
         .collect()
 }
 
+/// `NAME: REASON` of each test that failed; the reason is the first line that says more than where it was.
+pub fn failed(lines: &[String]) -> Vec<String> {
+    let mut failures: Vec<String> = Vec::new();
+    let mut wants_reason = false;
+    for line in lines {
+        // libtest writes `---- NAME stdout ----`, libtest-mimic `---- NAME ----`.
+        if let Some(name) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" ----")) {
+            failures.push(name.strip_suffix(" stdout").unwrap_or(name).to_owned());
+            wants_reason = true;
+        } else if wants_reason && !line.trim().is_empty() && !line.contains("panicked at ") {
+            let failure = failures.last_mut().expect("a name came before");
+            failure.push_str(": ");
+            failure.extend(line.trim().chars().take(REASON_SHOWN));
+            wants_reason = false;
+        }
+    }
+    failures
+}
+
+const REASON_SHOWN: usize = 300;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +101,12 @@ mod tests {
                     test e ... ignored (no BTF (yet))";
         let expected = ["b: not supported: no ringbuf", "c", "e: no BTF (yet)"];
         assert_eq!(skipped(&lines(text)), expected);
+    }
+
+    #[test]
+    fn failed_tests_tell_what_was_wrong() {
+        let text = "test a ... FAILED\n\nfailures:\n\n---- a ----\nthread 'a' (7) panicked at x.rs:1:2:\nleft: 59\nright: 60\n\n\
+                    ---- b stdout ----\nno such file\n\nfailures:\n    a\n    b\n";
+        assert_eq!(failed(&lines(text)), ["a: left: 59", "b: no such file"]);
     }
 }
