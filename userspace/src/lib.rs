@@ -8,6 +8,7 @@ pub mod merge;
 pub mod program;
 pub mod providers;
 pub mod render;
+pub mod resolve;
 pub mod session;
 pub mod sinks;
 pub mod snapshot;
