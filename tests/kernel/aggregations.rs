@@ -9,6 +9,7 @@ crate::tests![
     unsigned_extremes,
     quantize_puts_each_value_in_its_bucket,
     quantize_of_results_has_negative_buckets,
+    quantize_of_a_cast_has_the_casts_buckets,
     lquantize_has_ends,
     llquantize_by_magnitude,
     every_value_is_in_a_bucket,
@@ -128,7 +129,35 @@ fn quantize_of_results_has_negative_buckets() -> Result<()> {
             ("8", 0),
         ],
     );
-    prints("quantize(ret)", LSEEK, &["returns", "-29", "-22", "-9", "0", "1", "5"], &wanted)
+    let work = ["returns", "-29", "-22", "-9", "0", "1", "5"];
+    prints("quantize(ret)", LSEEK, &work, &wanted)?;
+    prints("quantize((i32)ret)", LSEEK, &work, &wanted)
+}
+
+/// The same results without their signs, and arguments with one.
+fn quantize_of_a_cast_has_the_casts_buckets() -> Result<()> {
+    let bytes = block(
+        "lseek",
+        &[
+            ("-1", 0),
+            ("0", 1),
+            ("1", 0),
+            ("2", 0),
+            ("4", 0),
+            ("8", 0),
+            ("16", 0),
+            ("32", 0),
+            ("64", 0),
+            ("128", 2),
+            ("256", 0),
+        ],
+    );
+    prints("quantize((u8)ret)", LSEEK, &["returns", "-29", "-9", "0"], &bytes)?;
+    let signed = block(
+        "getppid",
+        &[("-8", 0), ("-4", 1), ("-2", 2), ("-1", 1), ("0", 1), ("1", 1), ("2", 2), ("4", 2), ("8", 0)],
+    );
+    prints("quantize((int)arg0 - 4)", GETPPID, &["range", "10"], &signed)
 }
 
 fn lquantize_has_ends() -> Result<()> {

@@ -19,12 +19,13 @@ use spoor::program::buckets;
 use spoor::program::codegen::{self, CodegenError, Machine, Shape};
 use spoor::program::field::{Field, Kind, Source, Unit};
 use spoor::program::insn::{Alu, Assembler, Insn, MapName, R0, R1, R2, R3, R10, Size};
+use spoor::program::integer::INTEGERS;
 use spoor::program::interp::{self, Facts};
 use spoor::program::layout::Layout;
 use spoor::program::scope::Scope;
 use spoor::program::splice;
 use spoor::program::testing;
-use spoor::program::tree::{Action, Clause, Column, Expr, Function, Key, Node, Type};
+use spoor::program::tree::{Action, Clause, Column, Expr, Function, Key, Type};
 use spoor::symbolize::syscall::SYSCALLS;
 use spoor::sys::bpf::{self, MapSpec, ProgramSpec};
 use spoor::sys::process;
@@ -94,8 +95,7 @@ impl Facts for Firing {
         let mut word = [0; 8];
         word[..size as usize].copy_from_slice(&self.bytes()[at..at + size as usize]);
         let bits = u64::from_ne_bytes(word);
-        let shift = 64 - u32::from(size) * 8;
-        if field.ty() == Type::Signed { ((bits << shift) as i64 >> shift) as u64 } else { bits }
+        testing::widen(bits, field)
     }
 
     fn text(&self, _: &Field) -> [u8; 16] {
@@ -310,12 +310,14 @@ fn random_predicates_let_the_same_firings_through() -> Result<()> {
     Ok(())
 }
 
-/// Every function over signed and unsigned arguments, with the ends of the ranges among them.
+/// Every function over signed and unsigned arguments, fields and casts, with the ends of the ranges among them.
 fn functions_of_random_arguments_fill_the_same_buckets() -> Result<()> {
     let mut runner = runner();
     let firings = arb_firing();
-    for field in FIELDS.iter().filter(|field| matches!(field.kind, Kind::Number(_))) {
-        let arg = Expr { node: Node::Field(field), ty: field.ty() };
+    let fields = FIELDS.iter().filter(|field| matches!(field.kind, Kind::Number(_))).map(Expr::field);
+    let word = FIELDS.iter().find(|field| field.name == "u64").map(Expr::field).context("a field of all bits")?;
+    let casts = INTEGERS.map(|to| Expr::cast(to, word.clone()));
+    for arg in fields.chain(casts) {
         for functions in functions_of(&arg) {
             let clause = counting(Vec::new(), None, functions.clone());
             let host = Host::load(&clause)?.context("one field fits the stack")?;
@@ -323,7 +325,9 @@ fn functions_of_random_arguments_fill_the_same_buckets() -> Result<()> {
             for firing in &firings {
                 host.fire(firing)?;
             }
-            let values: Vec<u64> = firings.iter().map(|firing| firing.number(field)).collect();
+            let values = firings.iter().map(|firing| interp::eval(&arg, firing));
+            let values =
+                values.collect::<std::result::Result<Vec<_>, _>>().map_err(|fault| anyhow::anyhow!("{fault:?}"))?;
             let mut merge = Merge::new(&host.layout, 1, Vec::new());
             merge.add(&[0], &host.only_row()?);
             let rows = merge.finish();
@@ -331,7 +335,7 @@ fn functions_of_random_arguments_fill_the_same_buckets() -> Result<()> {
             for function in &functions {
                 let found = functions::value(function, &host.layout, row);
                 let wanted = reference(function, &values, arg.ty);
-                ensure!(found == wanted, "{}: {function:?} is {found:?}, wanted {wanted:?}", field.name);
+                ensure!(found == wanted, "{arg:?}: {function:?} is {found:?}, wanted {wanted:?}");
             }
         }
     }

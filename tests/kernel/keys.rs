@@ -20,6 +20,7 @@ crate::tests![
     cgroup_is_the_inode_of_its_folder,
     three_keys_at_once,
     an_expression_is_a_key,
+    a_cast_is_a_key_with_its_own_sign,
     one_process_by_pid_is_one_row,
 ];
 
@@ -161,6 +162,21 @@ fn an_expression_is_a_key() -> Result<()> {
     let rows = run.report()?.rows()?;
     let counts: Vec<u64> = rows.iter().map(|row| row.count()).collect::<Result<_>>()?;
     ensure_eq!(counts, [25, 25, 25, 25], "calls by arg0 % 4 in {run}");
+    Ok(())
+}
+
+fn a_cast_is_a_key_with_its_own_sign() -> Result<()> {
+    let run = syscalls(&["--by", "(i32)ret,(u8)ret", "--where", "syscall == \"lseek\""]).attached_to(&[
+        "returns",
+        "5",
+        "-22",
+        "-9",
+        "4294967296",
+        "2147483648",
+    ])?;
+    for (signed, byte) in [("5", "5"), ("-22", "234"), ("-9", "247"), ("0", "0"), ("-2147483648", "0")] {
+        count(&run, &[("(i32)ret", signed), ("(u8)ret", byte)], 1)?;
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ crate::tests![
     bits_and_shifts,
     logic_and_parentheses,
     signed_results,
+    casts,
     names_and_patterns,
     common_fields,
     a_division_by_zero_is_counted_as_lost,
@@ -87,6 +88,27 @@ fn signed_results() -> Result<()> {
         ("ret >> 3 == -2", 1), // -9, arithmetic
         ("ret < arg1", 3),     // -29 and -9 below 0, -22 below 2^64 - 1: by value, not by bits
         ("ret == arg1", 3),    // the offsets 0, 5, 7
+    ];
+    passes(&cases, &work, "lseek")
+}
+
+/// Width and sign of a cast, on arguments from 0 to 99 and on results.
+fn casts() -> Result<()> {
+    of_a_hundred(&[
+        ("(u8)(arg0 * 4) < 4", 2),    // 0 and 64
+        ("(i8)(arg0 * 2) < 0", 36),   // from 64 on
+        ("(i64)(arg0 - 50) < 0", 50), // a difference below zero
+        ("(unsigned)(arg0 - 50) < 50", 50),
+        ("(size_t)arg0 == arg0", 100),
+    ])?;
+    let work = ["returns", "-29", "-22", "-9", "0", "5", "7"];
+    let cases = [
+        ("(i32)ret < 0", 3),
+        ("(int)ret == -22", 1),
+        ("(u8)ret == 0xe3", 1), // -29
+        ("(unsigned int)ret > 7", 3),
+        ("(u64)ret > 7", 3),
+        ("(i32)arg1 == -1", 1), // what fails with -22
     ];
     passes(&cases, &work, "lseek")
 }

@@ -3,10 +3,11 @@
 use super::error::{ProgramError, Span, printable};
 use super::field::{Field, Kind, Source};
 use super::functions;
+use super::integer::Integer;
 use super::interp::{self, Fault};
 use super::parse::{Ast, AstKind, Prefix, parse_expr, parse_function, parse_keys};
 use super::rules::{adapts, is_comparison};
-use super::scope::Scope;
+use super::scope::{Scope, nearest};
 use super::tree::{BinaryOp, Expr, Function, Key, Node, Type, UnaryOp};
 
 /// Widest key, in bytes, all parts together.
@@ -104,14 +105,20 @@ impl<'a> Checker<'a> {
                 let error = self.error(ast.span, "text stands only beside `==` and `!=`");
                 Err(error.hint("`comm == \"nginx\"`, with `*` for any characters"))
             }
-            AstKind::Name(name) => self.field(name, ast.span),
+            AstKind::Name(name) => self.field(name, ast),
             AstKind::Prefix(prefix, operand) => self.prefix(*prefix, operand, ast.span),
             AstKind::Binary(op, left, right) => self.binary_ast(*op, left, right, ast.span),
-            AstKind::Call(name, _) => Err(self.call(name, ast.span)),
+            AstKind::Cast(to, operand) => self.cast(*to, operand),
+            AstKind::Call(name, args) => Err(self.call(name, args, ast.span)),
         }
     }
 
-    fn call(&self, name: &str, span: Span) -> ProgramError {
+    fn call(&self, name: &str, args: &[Ast], span: Span) -> ProgramError {
+        let argument = args.first().map_or("x", |arg| self.text(arg.span));
+        if let Some(to) = Integer::named(&[name]) {
+            let error = self.error(span, format!("`{name}` is a type and no function"));
+            return error.hint(format!("`({}){argument}`", to.name()));
+        }
         if functions::is_name(name) {
             let error = self.error(span, format!("`{name}()` aggregates and has no value for one firing"));
             return error.hint(format!("--agg '{}'", self.text(span)));
@@ -120,11 +127,22 @@ impl<'a> Checker<'a> {
         error.hint("operators: expressions call no functions")
     }
 
-    fn field(&self, name: &str, span: Span) -> Result<Expr, ProgramError> {
-        let Some(field) = self.scope.field(name) else {
-            let error = self.error(span, format!("unknown field `{name}`"));
-            return Err(error.hint(self.scope.suggest_field(name)));
-        };
+    fn unknown_field(&self, name: &str, ast: &Ast) -> ProgramError {
+        if let Some(to) = Integer::named(&[name]) {
+            let error = self.error(ast.span, format!("`{name}` is a type and no field"));
+            return error.hint(format!("`({})x`, a cast", to.name()));
+        }
+        let error = self.error(ast.span, format!("unknown field `{name}`"));
+        // `(i33) - 1` was perhaps to be a cast.
+        match nearest(name, Integer::words()).filter(|_| ast.in_parens && self.scope.near_field(name).is_none()) {
+            Some(near) => error.hint(format!("`({near})`, if it is a cast")),
+            None => error.hint(self.scope.suggest_field(name)),
+        }
+    }
+
+    fn field(&self, name: &str, ast: &Ast) -> Result<Expr, ProgramError> {
+        let span = ast.span;
+        let Some(field) = self.scope.field(name) else { return Err(self.unknown_field(name, ast)) };
         match field.kind {
             Kind::Number(_) => self.expand(field),
             Kind::Text => {
@@ -165,6 +183,14 @@ impl<'a> Checker<'a> {
             Kind::Text => Err(wrong(ProgramError::new(source, whole, "text cannot be computed"))),
             _ => Ok(expr),
         }
+    }
+
+    fn cast(&self, to: Integer, operand: &Ast) -> Result<Expr, ProgramError> {
+        let operand = self.number(operand)?;
+        Ok(match operand.as_const() {
+            Some(bits) => Expr::constant(to.of(bits), to.ty),
+            None => Expr::cast(to, operand),
+        })
     }
 
     fn prefix(&self, prefix: Prefix, operand: &Ast, span: Span) -> Result<Expr, ProgramError> {
@@ -245,7 +271,20 @@ impl<'a> Checker<'a> {
                 continue;
             }
             let message = format!("`{}` is unsigned, so the answer is always the same", self.text(span));
-            return Err(self.error(at, message).hint(format!("`{bits:#x}`, which has the bits of {}", bits as i64)));
+            let error = self.error(at, message);
+            let narrow = Integer { bytes: other.bytes(), ty: Type::Unsigned };
+            let signed = Integer { ty: Type::Signed, ..narrow };
+            return Err(match op {
+                _ if signed.of(bits) != bits => error,
+                BinaryOp::Eq | BinaryOp::Ne => {
+                    error.hint(format!("`{:#x}`, which has the bits of {}", narrow.of(bits), bits as i64))
+                }
+                _ => {
+                    let text = self.text(span);
+                    let operand = if matches!(other.node, Node::Field(_)) { text.into() } else { format!("({text})") };
+                    error.hint(format!("`({}){operand}`, if it has a sign", signed.name()))
+                }
+            });
         }
         Ok(())
     }

@@ -245,3 +245,59 @@ fn longest_chain_is_checked_shown_and_evaluated() {
         assert!(interp::eval(&expr, &row).is_ok());
     }
 }
+
+#[test]
+fn cast_gives_its_own_type_and_folds_constants() {
+    let Node::Cast(to, operand) = ok("(int32_t)arg0").node else { panic!() };
+    assert_eq!((to.bytes, to.ty, *operand), (4, Type::Signed, ok("arg0")));
+    assert_eq!(ok("(int)arg0"), ok("(i32)arg0"));
+    assert_eq!(ok("(u8)300"), Expr::constant(44, Type::Unsigned));
+    assert_eq!(ok("(i8)200"), Expr::constant(-56i64 as u64, Type::Signed));
+    assert_eq!(ok("(u32)-1 + 1"), Expr::constant(1 << 32, Type::Unsigned));
+    assert_eq!(ok("(i64)5"), Expr::constant(5, Type::Signed));
+    assert_eq!(ok("(i64)arg0 == -1").ty, Type::Unsigned);
+}
+
+#[test]
+fn cast_takes_only_numbers() {
+    assert!(error("(i32)comm").starts_with("`comm` is text: only `==` and `!=` take it at column 6"));
+    assert!(error("(i32)syscall").starts_with("`syscall` is a name, not a number"));
+    assert!(error("(i32)'a'").starts_with("text stands only beside `==` and `!=` at column 6"));
+    assert_eq!(error("(i32)ret == 'a'"), "`(i32)ret` is a number and compares with no text at column 13");
+    assert_eq!(error("(i32)retn"), "unknown field `retn` at column 6\ntry: `ret`");
+}
+
+#[test]
+fn type_that_is_no_cast_says_how_to_write_one() {
+    assert_eq!(error("i32 < 0"), "`i32` is a type and no field at column 1\ntry: `(i32)x`, a cast");
+    assert_eq!(error("int(ret) < 0"), "`int` is a type and no function at column 1\ntry: `(i32)ret`");
+    assert_eq!(error("(i33) - 1"), "unknown field `i33` at column 1\ntry: `(i32)`, if it is a cast");
+    assert!(error("(retn) - 1").ends_with("try: `ret`"));
+}
+
+/// The types that a cast names win over fields, so a field of such a name could not be read.
+#[test]
+fn type_wins_over_a_field_of_its_name() {
+    static FIELDS: [Field; 1] = [Field { source: Source::Firing { offset: 0, size: 8 }, ..computed("u8", "") }];
+    let scope = Scope::new(&FIELDS);
+    assert_eq!(predicate("(u8)-1", &scope), Ok(Expr::constant(255, Type::Unsigned)));
+    assert!(predicate("u8 - 1", &scope).is_ok());
+}
+
+#[test]
+fn negative_number_beside_a_narrow_one_has_its_bits() {
+    assert!(error("(u16)ret == -1").ends_with("try: `0xffff`, which has the bits of -1"));
+    assert!(error("small == -2").ends_with("try: `0xfe`, which has the bits of -2"));
+    assert_eq!(error("small == -300"), "`small` is unsigned, so the answer is always the same at column 10");
+    assert!(error("arg0 > -100").ends_with("try: `(i64)arg0`, if it has a sign"));
+    assert!(error("(u32)ret > -100").ends_with("try: `(i32)((u32)ret)`, if it has a sign"));
+    ok("(i32)((u32)ret) > -100");
+}
+
+#[test]
+fn cast_is_a_key_with_its_text_as_name() {
+    let keys = keys("(i32)arg0, (u8) ( arg0 >> 3 )", &scope()).unwrap();
+    assert_eq!(keys.iter().map(Key::name).collect::<Vec<_>>(), ["(i32)arg0", "(u8) ( arg0 >> 3 )"]);
+    assert!(keys.iter().all(|key| key.words() == 1 && key.field().is_none()));
+    assert_eq!(ok("(i32)elapsed").unit(), Unit::Ns);
+}

@@ -227,7 +227,7 @@ impl Call<'_> {
 mod tests {
     use crate::program::check::function;
     use crate::program::testing::scope;
-    use crate::program::tree::{Expr, Function};
+    use crate::program::tree::{Expr, Function, Type};
 
     fn ok(source: &str) -> Function {
         function(source, &scope()).unwrap_or_else(|error| panic!("{}", error.explain("--agg")))
@@ -282,6 +282,15 @@ mod tests {
     #[test]
     fn percentiles_take_signed_arguments() {
         assert!(matches!(ok("p99(ret)"), Function::Percentile { per_mille: 990, .. }));
+    }
+
+    /// As dtrace does, whose casts decide the sign.
+    #[test]
+    fn argument_has_the_sign_of_its_cast() {
+        for (source, ty) in [("quantize((i32)arg0)", Type::Signed), ("quantize((u32)ret)", Type::Unsigned)] {
+            let Function::Quantize(arg) = ok(source) else { panic!() };
+            assert_eq!(arg.ty, ty, "{source}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub fn eval(expr: &Expr, facts: &dyn Facts) -> Result<u64, Fault> {
         Node::Const(bits) => Ok(*bits),
         Node::Field(field) => Ok(facts.number(field)),
         Node::Unary(op, operand) => Ok(unary(*op, eval(operand, facts)?)),
+        Node::Cast(to, operand) => Ok(to.of(eval(operand, facts)?)),
         Node::Binary(BinaryOp::LogicalAnd, left, right) => {
             Ok(u64::from(eval(left, facts)? != 0 && eval(right, facts)? != 0))
         }
@@ -133,6 +134,25 @@ mod tests {
         assert_eq!(eval_text("arg0 >> 63"), Ok(1));
         assert_eq!(eval_text("small << 65"), Ok(10));
         assert_eq!(eval_text("small >> -64"), Ok(5));
+    }
+
+    #[test]
+    fn casts_cut_and_widen_with_their_own_sign() {
+        assert_eq!(eval_text("(i32)arg0"), Ok(-1));
+        assert_eq!(eval_text("(u32)ret"), Ok(0xffff_fff9));
+        assert_eq!(eval_text("(u8)ret == 249"), Ok(1));
+        assert_eq!(eval_text("(i8)(small + 123)"), Ok(-128));
+        assert_eq!(eval_text("(u16)(ret << 12) >> 12"), Ok(9));
+        assert_eq!(eval_text("(i16)(ret << 12) >> 12"), Ok(-7));
+    }
+
+    #[test]
+    fn cast_of_all_bits_changes_only_how_they_are_read() {
+        assert_eq!(eval_text("arg0 < 0"), Ok(0));
+        assert_eq!(eval_text("(i64)arg0 < 0"), Ok(1));
+        assert_eq!(eval_text("(u64)ret > arg0 - 7"), Ok(1));
+        assert_eq!(eval_text("(u64)ret"), Ok(-7));
+        assert_eq!(eval_text("(u64)ret / 2"), Ok(0x7fff_ffff_ffff_fffc));
     }
 
     #[test]

@@ -138,7 +138,7 @@ pub fn cells_of(function: &Function) -> Vec<Cell> {
     }
 }
 
-/// One word is enough for times and for truth values; anything else may be as large as it likes.
+/// One word is enough for times, truth values and what is cut to 32 bits without a sign; anything else may be as large as it likes.
 pub fn sum_cell(arg: Expr) -> Cell {
     if is_small(&arg) { Cell::Sum(arg) } else { Cell::WideSum(arg) }
 }
@@ -149,6 +149,8 @@ fn is_small(arg: &Expr) -> bool {
         Node::Const(bits) => *bits < 1 << 32,
         Node::Matches(..) | Node::OneOf(..) | Node::Unary(UnaryOp::Not, _) => true,
         Node::Binary(op, ..) => is_truth(*op),
+        // 2^32 firings are as many as a sum of two words stays exact for.
+        Node::Cast(to, _) => to.ty == Type::Unsigned && to.bytes <= 4,
         Node::Unary(..) => false,
     }
 }
@@ -163,5 +165,30 @@ pub fn order_preserving(bits: u64, ty: Type) -> u64 {
     match ty {
         Type::Unsigned => bits,
         Type::Signed => bits ^ (1 << 63),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::check::predicate;
+    use crate::program::testing::scope;
+
+    #[test]
+    fn sum_has_one_word_only_where_no_sum_can_pass_it() {
+        for (arg, words) in [
+            ("arg0", 2),
+            ("elapsed", 1),
+            ("ret < 0", 1),
+            ("(u32)arg0", 1),
+            ("(u8)ret", 1),
+            ("(u64)arg0", 2),
+            ("(i64)elapsed", 2),
+            // The one word is read without a sign.
+            ("(i32)ret", 2),
+            ("(i8)ret", 2),
+        ] {
+            assert_eq!(sum_cell(predicate(arg, &scope()).unwrap()).words(), words, "{arg}");
+        }
     }
 }

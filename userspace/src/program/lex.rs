@@ -15,6 +15,15 @@ pub enum Token {
     End,
 }
 
+impl Token {
+    pub fn as_name(&self) -> Option<&str> {
+        match self {
+            Token::Name(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
 /// Longest first: `<=` is not `<` and `=`.
 const OPS: [&str; 23] = [
     "||", "&&", "==", "!=", "<=", ">=", "<<", ">>", "|", "^", "&", "<", ">", "+", "-", "*", "/", "%", "!", "~", "(",

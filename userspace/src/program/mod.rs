@@ -8,6 +8,7 @@ mod foreign;
 pub mod functions;
 pub mod glob;
 pub mod insn;
+pub mod integer;
 pub mod interp;
 pub mod layout;
 pub mod lex;
@@ -50,7 +51,7 @@ fn fields_of_expr(expr: &Expr, visit: &mut impl FnMut(&'static Field)) {
     match &expr.node {
         Node::Const(_) => {}
         Node::Field(field) | Node::Matches(field, _) => visit(field),
-        Node::Unary(_, inner) | Node::OneOf(inner, _) => fields_of_expr(inner, visit),
+        Node::Unary(_, inner) | Node::Cast(_, inner) | Node::OneOf(inner, _) => fields_of_expr(inner, visit),
         Node::Binary(_, left, right) => {
             fields_of_expr(left, visit);
             fields_of_expr(right, visit);

@@ -1,7 +1,10 @@
-//! Tokens in, an untyped tree with places out. Precedence is C's; names and types are [`super::check`]'s affair.
+//! Tokens in, an untyped tree with places out. Precedence is C's; names and types are [`super::check`]'s affair, but for
+//! the names in casts: `(i32)-1` is a cast and `(tid)-1` a difference, and no field is called as a type is.
 use super::error::{ProgramError, Span};
+use super::integer::Integer;
 use super::lex::{Token, lex};
 use super::rules::is_comparison;
+use super::scope::nearest;
 use super::tree::BinaryOp;
 
 /// Deepest nesting of parentheses, signs and calls.
@@ -27,6 +30,7 @@ pub enum AstKind {
     Text(Vec<u8>),
     Name(String),
     Prefix(Prefix, Box<Ast>),
+    Cast(Integer, Box<Ast>),
     Binary(BinaryOp, Box<Ast>, Box<Ast>),
     Call(String, Vec<Ast>),
 }
@@ -189,7 +193,12 @@ impl<'s> Parser<'s> {
             Token::Decimal(text) => AstKind::Decimal(text),
             Token::Text(pattern) => AstKind::Text(pattern),
             Token::Name(name) => return self.name(name, span),
-            Token::Op("(") => return self.parens(span),
+            Token::Op("(") => {
+                return match self.cast_to(span)? {
+                    Some((to, words)) => self.cast(to, words, span),
+                    None => self.parens(span),
+                };
+            }
             Token::Op("-") => return self.sign(Prefix::Neg, span),
             Token::Op("!") => return self.sign(Prefix::Not, span),
             Token::Op("~") => return self.sign(Prefix::BitNot, span),
@@ -232,6 +241,47 @@ impl<'s> Parser<'s> {
         self.close(opened)?;
         self.nesting -= 1;
         Ok(Ast { span: opened.to(self.previous()), in_parens: true, ..inner })
+    }
+
+    /// The type in the parentheses that come next, and of how many words it is; None if they hold an expression.
+    fn cast_to(&self, opened: Span) -> Result<Option<(Integer, usize)>, ProgramError> {
+        let inside = &self.tokens[self.at + 1..];
+        let words: Vec<&str> = inside.iter().map_while(|(token, _)| token.as_name()).collect();
+        let behind = &inside[words.len()..];
+        let stars = behind.iter().take_while(|(token, _)| *token == Token::Op("*")).count();
+        let Some((Token::Op(")"), closed)) = behind.get(stars) else { return Ok(None) };
+        let Some(first) = words.first() else { return Ok(None) };
+        if stars > 0 {
+            let error = self.error(opened.to(*closed), "a cast is to a number, not to a pointer");
+            return Err(error.hint("`(u64)`"));
+        }
+        if let Some(to) = Integer::named(&words) {
+            return Ok(Some((to, words.len())));
+        }
+        // `(tid) - 1` is none; `(i33)ret` can only be meant as one.
+        let operand = matches!(behind[1].0, Token::Name(_) | Token::Number(_) | Token::Op("(" | "!" | "~"));
+        let cast = if words.len() == 1 { operand } else { Integer::is_name(first) };
+        if !cast {
+            return Ok(None);
+        }
+        let name = words.join(" ");
+        let error = self.error(inside[0].1.to(inside[words.len() - 1].1), format!("no such type `{name}`"));
+        let near = nearest(&name, Integer::words()).map(|near| format!("`{near}`"));
+        Err(error.hint(near.unwrap_or_else(|| {
+            "one of i8, i16, i32, i64, u8, u16, u32, u64, or C's such as `unsigned int`; or an operator behind `)`"
+                .into()
+        })))
+    }
+
+    /// A type in parentheses and what it is put before.
+    fn cast(&mut self, to: Integer, words: usize, opened: Span) -> Result<Ast, ProgramError> {
+        self.enter(opened)?;
+        // With both parentheses.
+        self.at += words + 2;
+        let operand = self.prefix()?;
+        self.nesting -= 1;
+        let (whole, height) = (opened.to(operand.span), operand.height + 1);
+        self.node(AstKind::Cast(to, Box::new(operand)), whole, height)
     }
 
     fn sign(&mut self, prefix: Prefix, span: Span) -> Result<Ast, ProgramError> {
@@ -323,6 +373,7 @@ mod tests {
             AstKind::Decimal(text) | AstKind::Name(text) => text.clone(),
             AstKind::Text(pattern) => format!("'{}'", pattern.escape_ascii()),
             AstKind::Prefix(prefix, operand) => format!("{prefix:?}{}", grouped(operand)),
+            AstKind::Cast(to, operand) => format!("{}:{}", to.name(), grouped(operand)),
             AstKind::Binary(op, left, right) => format!("({}{}{})", grouped(left), operator(*op).0, grouped(right)),
             AstKind::Call(name, args) => format!("{name}<{}>", args.iter().map(grouped).collect::<Vec<_>>().join(",")),
         }
@@ -344,6 +395,7 @@ mod tests {
         assert_eq!(tree("a / b * c % d"), "(((a/b)*c)%d)");
         assert_eq!(tree("-a + !b * ~-c"), "(Nega+(Notb*BitNotNegc))");
         assert_eq!(tree("(a + b) * c"), "((a+b)*c)");
+        assert_eq!(tree("(u8)a * (int)-b + !(i16)~c"), "((u8:a*i32:Negb)+Noti16:BitNotc)");
         assert_eq!(tree("f(a, (b), g()) && h"), "(f<a,b,g<>>&&h)");
     }
 
@@ -385,7 +437,13 @@ mod tests {
 
     #[test]
     fn hundred_thousand_parentheses_are_an_error_and_no_stack_overflow() {
-        for source in ["(".repeat(100_000), "-".repeat(100_000), "f(".repeat(100_000), "!(".repeat(100_000)] {
+        for source in [
+            "(".repeat(100_000),
+            "-".repeat(100_000),
+            "f(".repeat(100_000),
+            "!(".repeat(100_000),
+            "(i8)".repeat(100_000),
+        ] {
             assert!(error(&source).starts_with("nested deeper than 64 at column "));
         }
         assert!(parse_expr(&format!("{}a{}", "(".repeat(64), ")".repeat(64))).is_ok());
@@ -395,6 +453,39 @@ mod tests {
     fn endless_chain_is_an_error_and_no_stack_overflow() {
         assert!(error(&"a+".repeat(100_000)).starts_with("more than 256 operators in a row"));
         assert!(parse_expr(&format!("{}a", "a||".repeat(200))).is_ok());
+    }
+
+    #[test]
+    fn type_in_parentheses_is_a_cast_and_a_name_is_none() {
+        assert_eq!(tree("( unsigned  long int )a"), "u64:a");
+        assert_eq!(tree("(u8)(i16)(a >> 3)"), "u8:i16:(a>>3)");
+        assert_eq!(tree("-(i32)-1"), "Negi32:Neg1");
+        assert_eq!(tree("(u8)f(a)"), "u8:f<a>");
+        assert_eq!(tree("(a) - 1"), "(a-1)");
+        assert_eq!(tree("(i33) - 1"), "(i33-1)");
+        assert_eq!(parse_expr(" (i32) ret").unwrap().span, Span::new(1, 10));
+    }
+
+    #[test]
+    fn unknown_type_suggests_the_nearest() {
+        assert_eq!(error("(i33)ret"), "no such type `i33` at column 2\ntry: `i32`");
+        assert_eq!(error("1 + (unt8_t)(ret)"), "no such type `unt8_t` at column 6\ntry: `int8_t`");
+        assert_eq!(error("(SIZE_T)ret"), "no such type `SIZE_T` at column 2\ntry: `size_t`");
+        for (source, name) in [("(double)ret", "double"), ("(long char)1", "long char"), ("(ret) tid", "ret")] {
+            let wanted = format!("no such type `{name}` at column 2\ntry: one of i8, i16, i32,");
+            assert!(error(source).starts_with(&wanted), "{}", error(source));
+        }
+        assert_eq!(error("(a b)"), "expected an operator or `)`, found `b` at column 4");
+        assert_eq!(error("(a and b)"), "expected an operator or `)`, found `and` at column 4");
+    }
+
+    #[test]
+    fn cast_to_a_pointer_and_of_nothing_are_errors() {
+        let wanted = "a cast is to a number, not to a pointer at column 1\ntry: `(u64)`";
+        assert_eq!(error("(char *)arg0"), wanted);
+        assert_eq!(error("(struct file **) arg0"), wanted);
+        assert_eq!(error("(i32)"), "expected a field or a number, found the end at column 6");
+        assert_eq!(error("(i32) * 2"), "expected a field or a number, found `*` at column 7");
     }
 
     #[test]
@@ -418,7 +509,7 @@ mod tests {
 
         /// Random strings of tokens: a tree or an error, and no panic.
         #[test]
-        fn parser_survives_any_tokens(tokens in prop::collection::vec("[a-c(),!~<>=&|^+*/%-]|&&|==|'a'|[0-9]", 0..20)) {
+        fn parser_survives_any_tokens(tokens in prop::collection::vec("[a-c(),!~<>=&|^+*/%-]|&&|==|'a'|[0-9]|\\(u8\\)|int|long", 0..20)) {
             let source = tokens.join(" ");
             for error in [parse_expr(&source).err(), parse_keys(&source).err(), parse_function(&source).err()] {
                 error.map(|error| error.explain("--where"));

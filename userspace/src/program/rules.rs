@@ -1,5 +1,6 @@
 //! The typing rules of [`super::tree`]: operands in, typed node out.
-use super::field::{Field, Unit};
+use super::field::{Field, Source, Unit};
+use super::integer::Integer;
 use super::tree::{BinaryOp, Expr, Node, Type, UnaryOp};
 
 impl Expr {
@@ -21,6 +22,10 @@ impl Expr {
         Expr { node: Node::Unary(op, Box::new(operand)), ty }
     }
 
+    pub fn cast(to: Integer, operand: Expr) -> Expr {
+        Expr { node: Node::Cast(to, Box::new(operand)), ty: to.ty }
+    }
+
     pub fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
         let ty = binary_type(op, left.ty, right.ty);
         Expr { node: Node::Binary(op, Box::new(left), Box::new(right)), ty }
@@ -33,11 +38,20 @@ impl Expr {
         }
     }
 
-    /// What the value counts: the unit survives sign, sums and remainders with constants or its own kind.
+    /// How wide the value is, where less than a word holds every one.
+    pub fn bytes(&self) -> u8 {
+        match &self.node {
+            Node::Field(Field { source: Source::Firing { size, .. }, .. }) => *size,
+            Node::Cast(to, _) => to.bytes,
+            _ => 8,
+        }
+    }
+
+    /// What the value counts: the unit survives sign, casts, sums and remainders with constants or its own kind.
     pub fn unit(&self) -> Unit {
         match &self.node {
             Node::Field(field) => field.unit,
-            Node::Unary(UnaryOp::Neg, operand) => operand.unit(),
+            Node::Unary(UnaryOp::Neg, operand) | Node::Cast(_, operand) => operand.unit(),
             Node::Binary(BinaryOp::Add | BinaryOp::Sub | BinaryOp::Rem, left, right) => {
                 match (left.unit(), right.unit()) {
                     (left, right) if left == right => left,

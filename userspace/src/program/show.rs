@@ -171,6 +171,10 @@ impl Show<'_> {
                 let outer = if *op == UnaryOp::Neg && apart { u8::MAX } else { UNARY - 1 };
                 (format!("{sign}{}", self.expr(operand, outer)), UNARY)
             }
+            Node::Cast(to, operand) => {
+                let name = if self.is_d() { to.name_in_d() } else { to.name() };
+                (format!("({name}){}", self.expr(operand, UNARY - 1)), UNARY)
+            }
             Node::Binary(op, left, right) => self.binary(*op, left, right),
             Node::Matches(..) | Node::OneOf(..) => self.name_test(expr, "=="),
         };
@@ -297,6 +301,11 @@ mod tests {
             "-(-ret)",
             "!!pid",
             "~-ret",
+            "(i32)arg0",
+            "-(u8)(arg0 >> 3)",
+            "(i16)-ret * 2",
+            "(u64)(i32)ret == arg0",
+            "(u8)(comm == \"x\")",
             "ret / -5",
             "pid << 2 + tid",
             "(pid == 1) == 2",
@@ -313,10 +322,21 @@ mod tests {
     }
 
     #[test]
+    fn casts_have_ds_names_in_d() {
+        let names = [("ret", "(int64_t)arg1"), ("elapsed", "timestamp - self->start")];
+        let in_d = |source: &str| expr(&predicate(source, &scope()).unwrap(), &scope(), &names);
+        assert_eq!(in_d("(unsigned)arg0 * 2"), "(uint32_t)arg0 * 2");
+        assert_eq!(in_d("(int)ret < 0"), "(int32_t)(int64_t)arg1 < 0");
+        assert_eq!(in_d("(i32)elapsed"), "(int32_t)(timestamp - self->start)");
+        assert_eq!(in_d("(u8)(syscall != 'get*')"), r#"(uint8_t)(syscall != getpid && syscall != getuid)"#);
+    }
+
+    #[test]
     fn functions_read_back() {
         for source in [
             "count()",
             "sum(ret)",
+            "quantize((i32)arg0)",
             "lquantize(elapsed, -10, 10, 5)",
             "llquantize(elapsed, 10, 0, 6, 20)",
             "p50(elapsed)",

@@ -10,6 +10,7 @@ use proptest::sample::{Index, select, subsequence};
 use super::check::expand;
 use super::field::{Field, Kind, Names, Source, Unit};
 use super::glob::Glob;
+use super::integer::{INTEGERS, Integer};
 use super::interp::Facts;
 use super::scope::Scope;
 use super::tree::{BinaryOp, Expr, Node, Type, UnaryOp};
@@ -70,9 +71,11 @@ pub fn arb_expr(scope: &Scope) -> BoxedStrategy<Expr> {
     arb_leaf(scope)
         .prop_recursive(6, 48, 2, |inner| {
             let unary = (select(vec![UnaryOp::Neg, UnaryOp::Not, UnaryOp::BitNot]), inner.clone());
+            let cast = (select(&INTEGERS[..]), inner.clone());
             let binary = (select(&BINARY[..]), inner.clone(), inner);
             prop_oneof![
                 1 => unary.prop_map(|(op, operand)| Expr::unary(op, operand)),
+                1 => cast.prop_map(|(to, operand)| Expr::cast(to, operand)),
                 4 => binary.prop_map(|(op, left, right)| Expr::binary(op, left, right)),
             ]
         })
@@ -215,11 +218,9 @@ pub fn arb_row(scope: &Scope) -> BoxedStrategy<Row> {
 
 /// `bits` cut to the field's size and widened again as its type says.
 pub fn widen(bits: u64, field: &Field) -> u64 {
-    let Source::Firing { size: size @ 1..8, .. } = field.source else { return bits };
-    let shift = 64 - 8 * u32::from(size);
-    match field.ty() {
-        Type::Unsigned => bits << shift >> shift,
-        Type::Signed => ((bits << shift) as i64 >> shift) as u64,
+    match field.source {
+        Source::Firing { size: bytes @ 1..=8, .. } => Integer { bytes, ty: field.ty() }.of(bits),
+        _ => bits,
     }
 }
 

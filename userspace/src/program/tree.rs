@@ -1,6 +1,7 @@
 //! The typed clause: what the parser and the checker hand to the code generator. No kernel, no I/O.
 use super::field::{Field, Unit};
 use super::glob::Glob;
+use super::integer::Integer;
 
 /// How a 64-bit value is to be read. Every value is 64 bits wide; a string stands only under `==` and `!=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,6 +53,7 @@ pub enum BinaryOp {
 /// - `/ %` are signed if either operand is signed; `i64::MIN / -1` is `i64::MIN`, `i64::MIN % -1` is 0.
 /// - Comparisons are by mathematical value, also of a signed with an unsigned operand.
 /// - `! && ||` and comparisons give 0 or 1, unsigned.
+/// - A cast cuts to its width and widens with its own sign, whatever the operand's; a 64-bit one changes only the type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Expr {
     pub node: Node,
@@ -72,6 +74,8 @@ pub enum Node {
     /// A number that the firing or the machine holds.
     Field(&'static Field),
     Unary(UnaryOp, Box<Expr>),
+    /// The operand's low bits, widened again as the type says.
+    Cast(Integer, Box<Expr>),
     Binary(BinaryOp, Box<Expr>, Box<Expr>),
     /// A string field (16 bytes, NUL padded) against a pattern: 1 where it matches.
     Matches(&'static Field, Glob),

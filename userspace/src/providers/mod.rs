@@ -157,3 +157,17 @@ impl Provider {
         facts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::integer::Integer;
+
+    /// `(NAME)x` is a cast wherever NAME is a type: an expression could not reach such a field.
+    #[test]
+    fn no_field_has_the_name_of_a_type() {
+        for field in PROVIDERS.iter().flat_map(|provider| provider.scope()) {
+            assert!(!Integer::is_name(field.name), "{}", field.name);
+        }
+    }
+}

@@ -5,6 +5,7 @@
 use super::{FRAME, Generator, Result, Slot};
 use crate::program::insn::{Alu, Jump, Label, R0, R9, Reg, Size};
 use crate::program::insn::{R1, R2, R3, R4, R5};
+use crate::program::integer::Integer;
 use crate::program::layout::is_truth;
 use crate::program::tree::{BinaryOp, Expr, Node, Type, UnaryOp};
 
@@ -30,6 +31,10 @@ impl Generator {
                 self.eval_at(inner, depth)?;
                 self.asm.alu_imm(Alu::Xor, to, -1);
             }
+            Node::Cast(integer, inner) => {
+                self.eval_at(inner, depth)?;
+                self.cast(*integer, to);
+            }
             Node::Binary(op, left, right) if !is_truth(*op) => {
                 let (right, waiting) = self.operands(left, right, depth)?;
                 self.arithmetic(*op, expr.ty, left.ty, to, right)?;
@@ -40,6 +45,16 @@ impl Generator {
             }
         }
         Ok(())
+    }
+
+    /// Shifts what is above the width out and the sign, or zeros, in. A register has 64 bits: nothing to do for those.
+    fn cast(&mut self, to: Integer, value: Reg) {
+        if to.bits() == 64 {
+            return;
+        }
+        let above = 64 - to.bits() as i32;
+        self.asm.alu_imm(Alu::Lsh, value, above);
+        self.asm.alu_imm(if to.ty == Type::Signed { Alu::Arsh } else { Alu::Rsh }, value, above);
     }
 
     /// 1 or 0 from a condition.

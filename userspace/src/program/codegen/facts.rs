@@ -20,7 +20,7 @@ impl Generator {
         match &expr.node {
             Node::Const(_) => Ok(()),
             Node::Field(field) | Node::Matches(field, _) => self.gather_field(field),
-            Node::Unary(_, inner) | Node::OneOf(inner, _) => self.gather(inner),
+            Node::Unary(_, inner) | Node::Cast(_, inner) | Node::OneOf(inner, _) => self.gather(inner),
             Node::Binary(_, left, right) => {
                 self.gather(left)?;
                 self.gather(right)
