@@ -2,6 +2,7 @@
 //! constants folded here, so that the code generator sees neither.
 use super::error::{ProgramError, Span, printable};
 use super::field::{Field, Kind, Source};
+use super::foreign;
 use super::functions;
 use super::integer::Integer;
 use super::interp::{self, Fault};
@@ -64,6 +65,9 @@ fn same_key(a: &Key, b: &Key) -> bool {
     }
 }
 
+/// As in `str(arg0)`: the text that a field points to. A provider offers each as a field of that whole name.
+const TEXT_OF: &str = "str";
+
 pub(super) struct Checker<'a> {
     source: &'a str,
     pub(super) scope: &'a Scope,
@@ -85,11 +89,7 @@ impl<'a> Checker<'a> {
     }
 
     fn key(&self, ast: &Ast) -> Result<Key, ProgramError> {
-        let field = match &ast.kind {
-            AstKind::Name(name) => self.scope.field(name),
-            _ => None,
-        };
-        match field {
+        match self.bare_field(ast) {
             Some(field) if matches!(field.kind, Kind::Text) => Ok(Key::Text { field }),
             Some(field) => Ok(Key::Number { name: field.name.to_owned(), expr: self.expand(field)? }),
             None => Ok(Key::Number { name: printable(self.text(ast.span)), expr: self.number(ast)? }),
@@ -109,11 +109,30 @@ impl<'a> Checker<'a> {
             AstKind::Prefix(prefix, operand) => self.prefix(*prefix, operand, ast.span),
             AstKind::Binary(op, left, right) => self.binary_ast(*op, left, right, ast.span),
             AstKind::Cast(to, operand) => self.cast(*to, operand),
-            AstKind::Call(name, args) => Err(self.call(name, args, ast.span)),
+            AstKind::Call(name, args) => match self.bare_field(ast) {
+                Some(field) => self.field(field.name, ast),
+                None => Err(self.call(name, args, ast.span)),
+            },
         }
     }
 
+    /// The field that stands alone, as a name or as a text that a field points to: `str(arg0)` is the name of one.
+    fn bare_field(&self, ast: &Ast) -> Option<&'static Field> {
+        match &ast.kind {
+            AstKind::Name(name) => self.scope.field(name),
+            AstKind::Call(name, args) if name == TEXT_OF => match &args[..] {
+                [Ast { kind: AstKind::Name(pointer), .. }] => self.scope.field(&format!("{TEXT_OF}({pointer})")),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// A call that is no field, and no expression has others.
     fn call(&self, name: &str, args: &[Ast], span: Span) -> ProgramError {
+        if name == TEXT_OF {
+            return self.no_text_of(span);
+        }
         let argument = args.first().map_or("x", |arg| self.text(arg.span));
         if let Some(to) = Integer::named(&[name]) {
             let error = self.error(span, format!("`{name}` is a type and no function"));
@@ -124,7 +143,19 @@ impl<'a> Checker<'a> {
             return error.hint(format!("--agg '{}'", self.text(span)));
         }
         let error = self.error(span, format!("unknown function `{name}`"));
+        if foreign::ours(name) == Some(TEXT_OF) {
+            return error.hint(format!("`{TEXT_OF}({argument})`"));
+        }
         error.hint("operators: expressions call no functions")
+    }
+
+    fn no_text_of(&self, span: Span) -> ProgramError {
+        let texts = self.scope.fields().map(|field| field.name).filter(|name| name.starts_with("str("));
+        let texts: Vec<_> = texts.map(|name| format!("`{name}`")).collect();
+        match texts.is_empty() {
+            true => self.error(span, "`str()` takes a field that points to a text, and this provider has none"),
+            false => self.error(span, "`str()` takes a field that points to a text").hint(texts.join(", ")),
+        }
     }
 
     fn unknown_field(&self, name: &str, ast: &Ast) -> ProgramError {
@@ -313,8 +344,7 @@ impl<'a> Checker<'a> {
     }
 
     fn named_field(&self, ast: &Ast) -> Option<&'static Field> {
-        let AstKind::Name(name) = &ast.kind else { return None };
-        self.scope.field(name).filter(|field| !matches!(field.kind, Kind::Number(_)))
+        self.bare_field(ast).filter(|field| !matches!(field.kind, Kind::Number(_)))
     }
 
     fn no_text_without_field(&self, left: &Ast, right: &Ast) -> Result<Option<Expr>, ProgramError> {

@@ -301,3 +301,32 @@ fn cast_is_a_key_with_its_text_as_name() {
     assert!(keys.iter().all(|key| key.words() == 1 && key.field().is_none()));
     assert_eq!(ok("(i32)elapsed").unit(), Unit::Ns);
 }
+
+#[test]
+fn text_that_a_field_points_to_is_the_field_of_that_name() {
+    assert!(matches!(ok("str(arg0) == '/etc/*'").node, Node::Matches(field, _) if field.name == "str(arg0)"));
+    assert_eq!(ok("'x' != str( arg0 )"), ok("!(str(arg0) == 'x')"));
+    let keys = keys("str( arg0 ),pid", &scope()).unwrap();
+    assert!(matches!(keys[0], Key::Text { field } if field.name == "str(arg0)"));
+    assert_eq!(keys[0].name(), "str(arg0)");
+    assert_eq!(
+        error("str(arg0) == x"),
+        "`x` needs quotes: `str(arg0)` is text at column 14\ntry: `str(arg0) == \"x\"`"
+    );
+    assert!(error("str(arg0) + 1").starts_with("`str(arg0)` is text: only `==` and `!=` take it at column 1"));
+    assert!(error("str(arg0) < 'a'").starts_with("names have no order"));
+    assert!(error("copyinstr(arg0) == 'a'").ends_with("try: `str(arg0)`"));
+}
+
+#[test]
+fn text_that_no_field_points_to_lists_those_that_are_there() {
+    for source in ["str(ret) == 'a'", "str(arg0 + 1) == 'a'", "str() == 'a'", "str(arg0, 3)", "str(nope)"] {
+        assert_eq!(
+            error(source),
+            "`str()` takes a field that points to a text at column 1\ntry: `str(arg0)`",
+            "{source}"
+        );
+    }
+    let none = "`str()` takes a field that points to a text, and this provider has none at column 1";
+    assert_eq!(keys("str(a)", &Scope::new(&CYCLE)).unwrap_err().to_string(), none);
+}

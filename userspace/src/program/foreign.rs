@@ -1,6 +1,6 @@
 //! Words that users of dtrace, bpftrace and perf bring along: theirs in, ours out. Only for suggestions.
 
-const WORDS: [(&str, &str); 9] = [
+const WORDS: [(&str, &str); 11] = [
     ("execname", "comm"),
     ("probefunc", "syscall"),
     ("tgid", "pid"),
@@ -8,6 +8,8 @@ const WORDS: [(&str, &str); 9] = [
     ("retval", "ret"),
     ("duration", "elapsed"),
     ("latency", "elapsed"),
+    ("copyinstr", "str"),
+    ("stringof", "str"),
     ("hist", "quantize"),
     ("lhist", "lquantize"),
 ];

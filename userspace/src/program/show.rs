@@ -306,6 +306,7 @@ mod tests {
             "(i16)-ret * 2",
             "(u64)(i32)ret == arg0",
             "(u8)(comm == \"x\")",
+            "str(arg0) == \"/etc/*\"",
             "ret / -5",
             "pid << 2 + tid",
             "(pid == 1) == 2",
@@ -323,12 +324,14 @@ mod tests {
 
     #[test]
     fn casts_have_ds_names_in_d() {
-        let names = [("ret", "(int64_t)arg1"), ("elapsed", "timestamp - self->start")];
+        let names =
+            [("ret", "(int64_t)arg1"), ("elapsed", "timestamp - self->start"), ("str(arg0)", "copyinstr(arg0)")];
         let in_d = |source: &str| expr(&predicate(source, &scope()).unwrap(), &scope(), &names);
         assert_eq!(in_d("(unsigned)arg0 * 2"), "(uint32_t)arg0 * 2");
         assert_eq!(in_d("(int)ret < 0"), "(int32_t)(int64_t)arg1 < 0");
         assert_eq!(in_d("(i32)elapsed"), "(int32_t)(timestamp - self->start)");
         assert_eq!(in_d("(u8)(syscall != 'get*')"), r#"(uint8_t)(syscall != getpid && syscall != getuid)"#);
+        assert_eq!(in_d("str(arg0) == 'x'"), r#"copyinstr(arg0) == "x""#);
     }
 
     #[test]

@@ -248,7 +248,7 @@ static SYSCALLS: Table = Table(&[
 ]);
 static ERRNOS: Table = Table(&[("EPERM", 1), ("ENOENT", 2), ("EAGAIN", 11)]);
 
-static FIELDS: [Field; 10] = [
+static FIELDS: [Field; 11] = [
     firing("ret", Kind::Number(Type::Signed), Unit::None, 0, 8),
     firing("arg0", Kind::Number(Type::Unsigned), Unit::None, 8, 8),
     firing("small", Kind::Number(Type::Unsigned), Unit::None, 16, 1),
@@ -257,6 +257,7 @@ static FIELDS: [Field; 10] = [
     firing("elapsed", Kind::Number(Type::Unsigned), Unit::Ns, 24, 8),
     firing("syscall", Kind::Enumeration(&SYSCALLS), Unit::None, 32, 4),
     firing("path", Kind::Text, Unit::None, 40, 16),
+    firing("str(arg0)", Kind::Text, Unit::None, 56, 16),
     Field {
         source: Source::Computed("(ret < 0) * -ret"),
         ..firing("errno", Kind::Enumeration(&ERRNOS), Unit::None, 0, 0)
