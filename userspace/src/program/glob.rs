@@ -105,9 +105,16 @@ impl Glob {
 
     /// State bit i says: items `0..i` have matched what was read. It starts as 1.
     pub fn matches(&self, text: &[u8]) -> bool {
-        let class = self.class_table();
-        let end = text.iter().fold(1, |s, &c| ((s & class[usize::from(c)]) << 1) | (s & self.star));
-        end >> self.accept_bit() & 1 == 1
+        self.matcher()(text)
+    }
+
+    /// For many texts: the tables are made once.
+    pub fn matcher(&self) -> impl Fn(&[u8]) -> bool + use<> {
+        let (class, star, accept) = (self.class_table(), self.star, self.accept_bit());
+        move |text| {
+            let end = text.iter().fold(1, |s, &c| ((s & class[usize::from(c)]) << 1) | (s & star));
+            end >> accept & 1 == 1
+        }
     }
 
     /// The only text that matches, where there is only one.
