@@ -8,32 +8,46 @@ use super::path::PREEMPT_COUNT;
 /// The file as it is, and where each type begins.
 pub struct Btf {
     bytes: Vec<u8>,
-    /// Where the type section begins, and the string section.
+    /// Where the string section begins, and how long it is.
     strings: usize,
+    string_bytes: u32,
     /// Byte offset of each type; ids begin at 1.
     types: Vec<u32>,
 }
 
-const KIND_INT: u32 = 1;
+pub(super) const KIND_INT: u32 = 1;
+pub(super) const KIND_PTR: u32 = 2;
 const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
-const KIND_ENUM: u32 = 6;
-const KIND_TYPEDEF: u32 = 8;
-const KIND_FUNC: u32 = 12;
-const KIND_FUNC_PROTO: u32 = 13;
+pub(super) const KIND_ENUM: u32 = 6;
+pub(super) const KIND_TYPEDEF: u32 = 8;
+pub(super) const KIND_VOLATILE: u32 = 9;
+pub(super) const KIND_CONST: u32 = 10;
+pub(super) const KIND_RESTRICT: u32 = 11;
+pub(super) const KIND_FUNC: u32 = 12;
+pub(super) const KIND_FUNC_PROTO: u32 = 13;
 const KIND_VAR: u32 = 14;
 const KIND_DATASEC: u32 = 15;
 const KIND_DECL_TAG: u32 = 17;
-const KIND_ENUM64: u32 = 19;
+pub(super) const KIND_TYPE_TAG: u32 = 18;
+pub(super) const KIND_ENUM64: u32 = 19;
 
-const TYPE_BYTES: usize = 12;
+pub(super) const TYPE_BYTES: usize = 12;
 const MEMBER_BYTES: usize = 12;
 
 impl Btf {
     /// Errors: no such file where the kernel was built without CONFIG_DEBUG_INFO_BTF.
     pub fn of_running_kernel() -> io::Result<Btf> {
         Btf::parse(std::fs::read("/sys/kernel/btf/vmlinux")?)
+    }
+
+    /// What a module adds to the kernel's types: its ids and its names go on where the kernel's end, so only
+    /// [`super::signature`] can read it.
+    ///
+    /// Kernel: 5.11.
+    pub fn of_module(name: &str) -> io::Result<Btf> {
+        Btf::parse(std::fs::read(std::path::Path::new("/sys/kernel/btf").join(name))?)
     }
 
     pub fn parse(bytes: Vec<u8>) -> io::Result<Btf> {
@@ -46,6 +60,7 @@ impl Btf {
         let begin = header + word(8)? as usize;
         let end = begin + word(12)? as usize;
         let strings = header + word(16)? as usize;
+        let string_bytes = word(20)?;
         // Types of a kernel take about 20 bytes each, and reallocation would double the memory.
         let mut types = Vec::with_capacity((end - begin) / 18);
         let mut at = begin;
@@ -54,10 +69,26 @@ impl Btf {
             let info = word(at + 4)?;
             at += TYPE_BYTES + trailing_bytes(info);
         }
-        Ok(Btf { bytes, strings, types })
+        Ok(Btf { bytes, strings, string_bytes, types })
     }
 
-    fn word(&self, at: usize) -> u32 {
+    /// Byte offset of each type, from the first on.
+    pub(super) fn types(&self) -> &[u32] {
+        &self.types
+    }
+
+    pub(super) fn string_bytes(&self) -> u32 {
+        self.string_bytes
+    }
+
+    /// The name at an offset of the string section.
+    pub(super) fn string(&self, offset: u32) -> &[u8] {
+        let from = self.strings.saturating_add(offset as usize);
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        &rest[..rest.iter().position(|byte| *byte == 0).unwrap_or(0)]
+    }
+
+    pub(super) fn word(&self, at: usize) -> u32 {
         read_u32(&self.bytes, at).unwrap_or(0)
     }
 
@@ -67,7 +98,7 @@ impl Btf {
         bytes[name.len()] == 0 && &bytes[..name.len()] == name.as_bytes()
     }
 
-    fn kind_at(&self, at: usize) -> u32 {
+    pub(super) fn kind_at(&self, at: usize) -> u32 {
         self.word(at + 4) >> 24 & 0x1f
     }
 

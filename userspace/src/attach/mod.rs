@@ -7,6 +7,7 @@ pub mod listed;
 pub mod object;
 pub mod path;
 pub mod sampling;
+pub mod signature;
 pub mod tables;
 pub mod target;
 pub mod verifier;
