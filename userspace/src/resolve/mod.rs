@@ -1,5 +1,8 @@
 //! Patterns in, places in code out: what the probes of a function can be attached to. Reads files, /proc and tracefs, and
 //! attaches nothing.
+pub mod kernel;
+pub mod tracepoint;
+
 use std::path::PathBuf;
 
 use crate::program::tree::Type;
@@ -65,6 +68,8 @@ pub enum Value {
     RecordText(u32),
     /// A text in the record, whose place is in the low half of the 32-bit number at this byte.
     RecordDataLoc(u32),
+    /// The same, with its place counted from behind the 32-bit number.
+    RecordRelLoc(u32),
 }
 
 /// A register by its byte offset in the architecture's struct pt_regs, and by the byte in it that the value begins with

@@ -1,6 +1,6 @@
 //! Numbers in, the names that people know them by out. Must not read clocks, maps or values of a session.
 mod debug_file;
-mod demangle;
+pub mod demangle;
 mod dwarf;
 mod elf;
 pub mod errno;
