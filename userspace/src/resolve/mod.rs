@@ -2,6 +2,8 @@
 //! attaches nothing.
 pub mod kernel;
 pub mod tracepoint;
+pub mod usdt;
+pub mod usdt_argument;
 
 use std::path::PathBuf;
 
