@@ -58,6 +58,9 @@ impl Format {
     }
 }
 
+/// The value whose place in the record stands at this byte.
+type Loc = fn(u32) -> Value;
+
 /// A line such as `field:char comm[16]; offset:8; size:16; signed:0;`.
 struct Declared<'a> {
     /// Of an element, where it is an array.
@@ -65,7 +68,8 @@ struct Declared<'a> {
     name: &'a str,
     /// What stands between brackets.
     array: Option<&'a str>,
-    loc: Option<fn(u32) -> Value>,
+    /// It lies elsewhere in the record.
+    loc: Option<Loc>,
     offset: u32,
     bytes: u32,
     signed: bool,
@@ -84,9 +88,9 @@ impl Declared<'_> {
                 _ => {}
             }
         }
-        let (declared, loc): (_, Option<fn(u32) -> Value>) = match declared.split_once(' ') {
-            Some(("__data_loc", rest)) => (rest, Some(Value::RecordDataLoc)),
-            Some(("__rel_loc", rest)) => (rest, Some(Value::RecordRelLoc)),
+        let (declared, loc) = match declared.split_once(' ') {
+            Some(("__data_loc", rest)) => (rest, Some(Value::RecordDataLoc as Loc)),
+            Some(("__rel_loc", rest)) => (rest, Some(Value::RecordRelLoc as Loc)),
             _ => (declared, None),
         };
         // `char comm[16]` and `__data_loc char[] name`; the name is the last word.
@@ -118,7 +122,7 @@ impl Declared<'_> {
             (None, Some(count)) => self.elements(ty, count),
             (None, None) if !is_number(self.bytes) => Err("a struct"),
             (None, None) => {
-                let (ty, bytes) = widened(self.ty).filter(|_| self.bytes == 8).unwrap_or((ty, self.bytes));
+                let (ty, bytes) = in_register(self.ty).filter(|_| self.bytes == 8).unwrap_or((ty, self.bytes));
                 Ok(vec![argument(ty, bytes, Value::Record(self.offset))])
             }
         }
@@ -147,11 +151,12 @@ impl Declared<'_> {
 
 /// Records of system calls hold each argument as it was in its register, in eight bytes that are said to be unsigned: of
 /// an `int` the upper half is whatever was there. Little endian: the value begins where the eight bytes do.
-fn widened(ty: &str) -> Option<(Type, u32)> {
+fn in_register(ty: &str) -> Option<(Type, u32)> {
     Some(match ty {
-        "int" | "pid_t" | "const int" => (Type::Signed, 4),
+        "int" | "s32" | "pid_t" | "key_t" | "mqd_t" | "clockid_t" | "const clockid_t" => (Type::Signed, 4),
         "unsigned int" | "unsigned" | "u32" | "__u32" | "uid_t" | "gid_t" => (Type::Unsigned, 4),
-        "long" => (Type::Signed, 8),
+        "umode_t" => (Type::Unsigned, 2),
+        "long" | "off_t" | "loff_t" => (Type::Signed, 8),
         _ => return None,
     })
 }
@@ -250,7 +255,7 @@ mod tests {
             argument("dfd", Signed, 4, Record(16)),
             argument("filename", Unsigned, 8, Record(24)),
             argument("flags", Unsigned, 4, Record(32)),
-            argument("mode", Unsigned, 8, Record(40)),
+            argument("mode", Unsigned, 2, Record(40)),
         ];
         assert_eq!(format.fields, expected);
     }
