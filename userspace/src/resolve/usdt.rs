@@ -314,8 +314,12 @@ mod tests {
 
     /// Assembles the source; a machine without a compiler has nothing to test.
     fn compiled(folder: &Path, flags: &[&str]) -> Option<PathBuf> {
+        assembled(folder, SOURCE, flags)
+    }
+
+    fn assembled(folder: &Path, text: &str, flags: &[&str]) -> Option<PathBuf> {
         let (source, program) = (folder.join("shop.s"), folder.join("shop"));
-        std::fs::write(&source, SOURCE).unwrap();
+        std::fs::write(&source, text).unwrap();
         let compile = Command::new("cc").args(flags).arg("-o").args([&program, &source]).status().ok()?;
         assert!(compile.success());
         Some(program)
@@ -383,6 +387,46 @@ mod tests {
         let sold = ("shop:sold".to_owned(), "shop".to_owned());
         assert_eq!(functions("sh*", "s*"), [sold.clone(), sold]);
         assert_eq!(functions("s", "*"), []);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// Takes 0x10 from all that the notes say, as if the file had been moved since.
+    #[test]
+    fn probes_of_a_file_that_was_moved_are_where_they_are_now() {
+        let folder = folder("moved");
+        let Some(program) = compiled(&folder, &[]) else { return };
+        let mut moved = std::fs::read(&program).unwrap();
+        let before = of_any(&*moved).unwrap();
+        for note in (0..moved.len() - 32).filter(|at| moved[*at..].starts_with(b"stapsdt\0")).collect::<Vec<_>>() {
+            for word in moved[note + 8..note + 32].chunks_exact_mut(8) {
+                let address = u64::from_le_bytes(word.try_into().unwrap());
+                word.copy_from_slice(&address.saturating_sub(0x10).to_le_bytes());
+            }
+        }
+        assert_eq!(before.len(), 3);
+        assert_eq!(of_any(&*moved).unwrap(), before);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// Notes that are loaded, and no section headers.
+    #[test]
+    fn probes_of_a_file_without_sections_are_found_by_its_segments() {
+        let folder = folder("segments");
+        let loaded = SOURCE.replace(".note.stapsdt, \"\"", ".note.stapsdt, \"a\"");
+        let Some(program) = assembled(&folder, &loaded, &["-no-pie"]) else { return };
+        let mut bytes = std::fs::read(&program).unwrap();
+        let mut expected = of_any(&*bytes).unwrap();
+        // e_shoff; e_shnum and e_shstrndx.
+        bytes[0x28..0x30].fill(0);
+        bytes[0x3c..0x40].fill(0);
+        for probe in &mut expected {
+            let unnamed = probe.arguments.extract_if(.., |argument| matches!(argument.value, Value::Memory { .. }));
+            probe
+                .left_out
+                .extend(unnamed.map(|argument| (argument.name, "a variable that the file has no symbol for")));
+        }
+        assert_eq!(expected.len(), 3);
+        assert_eq!(of_any(&*bytes).unwrap(), expected);
         std::fs::remove_dir_all(folder).unwrap();
     }
 

@@ -113,8 +113,11 @@ fn argument(text: &str, machine: Machine) -> Result<(Type, u32, Place), Reason> 
     Ok((ty, bytes, place))
 }
 
+/// Sign and bytes.
+type Size = (Type, u32);
+
 /// Takes off `N@`. Notes of old versions have none.
-fn size(text: &str) -> Result<(Option<(Type, u32)>, &str), Reason> {
+fn size(text: &str) -> Result<(Option<Size>, &str), Reason> {
     let Some((size, operand)) = text.split_once('@') else { return Ok((None, text)) };
     let (ty, digits) = match size.strip_prefix('-') {
         Some(digits) => (Type::Signed, digits),
@@ -166,14 +169,14 @@ fn x86(operand: &str) -> Operand {
         Some((before, inside)) => (before, Some(inside.strip_suffix(')').ok_or(UNKNOWN)?)),
         None => (operand, None),
     };
-    if before.starts_with('%') {
+    if let Some(register) = before.strip_prefix('%') {
         if before.contains(':') {
             return Err(THREAD_LOCAL);
         }
         if inside.is_some() {
             return Err(UNKNOWN);
         }
-        return match x86_register(&before[1..]) {
+        return match x86_register(register) {
             Some((register, bytes)) => Ok((Place::Value(Value::Register(register)), Some(bytes))),
             None => Err("in a register that holds no integer"),
         };
