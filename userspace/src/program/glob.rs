@@ -17,7 +17,7 @@ pub struct Glob {
     star: u64,
 }
 
-type ByteSet = [u64; 4];
+pub(crate) type ByteSet = [u64; 4];
 
 const ANY: ByteSet = [u64::MAX; 4];
 
@@ -177,7 +177,7 @@ pub fn split(pattern: &[u8], separator: u8) -> Vec<&[u8]> {
     parts
 }
 
-fn contains(set: &ByteSet, c: u8) -> bool {
+pub(crate) fn contains(set: &ByteSet, c: u8) -> bool {
     set[usize::from(c >> 6)] >> (c & 63) & 1 == 1
 }
 
@@ -222,7 +222,7 @@ fn take_member(rest: &mut &[u8], first: bool) -> Result<Option<u8>, GlobError> {
 }
 
 /// The set whose `[` was read. As in the shell, a `]` that comes first is a member.
-fn take_set(rest: &mut &[u8]) -> Result<ByteSet, GlobError> {
+pub(crate) fn take_set(rest: &mut &[u8]) -> Result<ByteSet, GlobError> {
     let negated = matches!(rest.first(), Some(b'!' | b'^'));
     if negated {
         *rest = &rest[1..];

@@ -1,6 +1,28 @@
 //! Patterns in, places in code out: what the probes of a function can be attached to. Reads files, /proc and tracefs, and
 //! attaches nothing.
+mod dynamic;
+pub mod functions;
+#[cfg(test)]
+mod functions_tests;
+pub mod glob;
+mod ifunc;
+#[cfg(test)]
+mod ifunc_tests;
 pub mod kernel;
+mod ld_cache;
+pub mod libraries;
+#[cfg(test)]
+mod libraries_tests;
+mod link_map;
+mod module;
+mod near;
+pub mod pattern;
+mod process;
+mod search;
+#[cfg(test)]
+mod search_tests;
+#[cfg(test)]
+mod testing;
 pub mod tracepoint;
 pub mod usdt;
 pub mod usdt_argument;
@@ -8,6 +30,21 @@ pub mod usdt_argument;
 use std::path::PathBuf;
 
 use crate::program::tree::Type;
+
+pub use libraries::Whom;
+pub use pattern::Pattern;
+pub use search::resolve;
+
+/// What patterns stand for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Resolved {
+    /// No place twice; in the order of the patterns, then of the files, then of the offsets.
+    pub points: Vec<Point>,
+    /// Choices that were made for the user.
+    pub notes: Vec<String>,
+    /// Names that match and have no place, and why. A pattern may have nothing but these.
+    pub refused: Vec<(String, String)>,
+}
 
 /// One place that fires.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +58,7 @@ pub struct Point {
     pub arguments: Vec<Argument>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Place {
     /// An instruction of a file.
     User {

@@ -8,17 +8,37 @@ pub fn demangle(name: &str) -> String {
     source_name(name).unwrap_or_else(|| name.to_owned())
 }
 
+/// The name, and of a C++ function the name alone, without what it takes and returns. None: no mangled name.
+pub fn source_names(name: &str) -> Option<(String, Option<String>)> {
+    if !is_cpp(name) {
+        return Some((source_name(name)?, None));
+    }
+    let symbol = cpp_demangle::Symbol::new(name).ok()?;
+    let whole = cpp(&symbol, cpp_demangle::DemangleOptions::new())?;
+    let alone = cpp(&symbol, cpp_demangle::DemangleOptions::new().no_params().no_return_type());
+    Some((whole, alone))
+}
+
+fn is_cpp(name: &str) -> bool {
+    name.starts_with("_Z") && rustc_demangle::try_demangle(name).is_err()
+}
+
 fn source_name(name: &str) -> Option<String> {
-    let mut out = Bounded(String::new());
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
+        let mut out = Bounded(String::new());
         // Alternate: without the hash at its end.
         write!(out, "{rust:#}").ok()?;
-    } else if name.starts_with("_Z") {
-        let options = cpp_demangle::DemangleOptions::new();
-        cpp_demangle::Symbol::new(name).ok()?.structured_demangle(&mut out, &options).ok()?;
-    } else {
+        return Some(out.0);
+    }
+    if !name.starts_with("_Z") {
         return None;
     }
+    cpp(&cpp_demangle::Symbol::new(name).ok()?, cpp_demangle::DemangleOptions::new())
+}
+
+fn cpp(symbol: &cpp_demangle::Symbol<&str>, options: cpp_demangle::DemangleOptions) -> Option<String> {
+    let mut out = Bounded(String::new());
+    symbol.structured_demangle(&mut out, &options).ok()?;
     Some(out.0)
 }
 
@@ -48,6 +68,17 @@ mod tests {
     fn cpp_names_keep_their_arguments_and_tell_their_clones() {
         assert_eq!(demangle("_ZN5store3putEiPKc"), "store::put(int, char const*)");
         assert_eq!(demangle("_ZN5store3putEi.isra.0"), "store::put(int) [clone .isra.0]");
+    }
+
+    #[test]
+    fn cpp_names_alone_have_no_arguments_and_no_result() {
+        let names = |name| source_names(name).unwrap();
+        assert_eq!(names("_ZN5store3putEiPKc").1.unwrap(), "store::put");
+        let template = names("_ZN2ns4ruleIiEET_S1_");
+        assert_eq!(template, ("int ns::rule<int>(int)".to_owned(), Some("ns::rule<int>".to_owned())));
+        assert_eq!(names("_ZNK5storeclEi").1.unwrap(), "store::operator()");
+        assert_eq!(names("_ZN3std2io5stdio6_print17h0123456789abcdefE"), ("std::io::stdio::_print".to_owned(), None));
+        assert_eq!(source_names("malloc"), None);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use object::elf::{
-    FileHeader32, FileHeader64, NT_GNU_BUILD_ID, PT_LOAD, SHF_EXECINSTR, SHN_UNDEF, SHT_DYNSYM, SHT_NOBITS, SHT_NOTE,
-    SHT_SYMTAB, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE, Sym32, Sym64,
+    FileHeader32, FileHeader64, NT_GNU_BUILD_ID, PF_X, PT_LOAD, SHF_EXECINSTR, SHN_UNDEF, SHT_DYNSYM, SHT_NOBITS,
+    SHT_NOTE, SHT_SYMTAB, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE, Sym32, Sym64,
 };
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::{Endian, Endianness, FileKind, ReadCache, ReadRef, pod};
@@ -18,6 +18,9 @@ const MOST_NOTES: u64 = 64 << 10;
 const MOST_PACKED: u64 = 16 << 20;
 const MOST_SYMBOLS: usize = 1 << 24;
 const LONGEST_NAME: usize = 4096;
+/// Of names, read at once.
+const WINDOW: u64 = 1 << 20;
+const PAGE: u64 = 4096;
 /// How many symbols before an address are looked at for one that reaches it.
 const LOOK_BACK: usize = 32;
 
@@ -59,6 +62,8 @@ impl Bytes {
 #[derive(Default)]
 pub struct Layout {
     segments: Vec<Segment>,
+    /// Addresses of each section with stubs that only jump on to other files.
+    plt: Vec<Range<u64>>,
     /// Addresses of each section with code, by the section's number; empty for all others.
     code: Vec<Range<u64>>,
     pub symtab: Option<TableAt>,
@@ -75,6 +80,7 @@ struct Segment {
     offset: u64,
     bytes: u64,
     address: u64,
+    is_code: bool,
 }
 
 /// Where in the file a symbol table and its names lie.
@@ -117,6 +123,7 @@ impl Layout {
                     offset: segment.p_offset(endian).into(),
                     bytes: segment.p_filesz(endian).into(),
                     address: segment.p_vaddr(endian).into(),
+                    is_code: segment.p_flags(endian) & PF_X != 0,
                 });
             }
         }
@@ -159,6 +166,9 @@ impl Layout {
                     }
                     Ok(b".gnu_debugdata") if size <= MOST_PACKED => layout.debugdata = Some(range(section)),
                     Ok(b".debug_info" | b".zdebug_info") => layout.has_dwarf = true,
+                    Ok(name) if is_code && (name.starts_with(b".plt") || name == b".iplt") => {
+                        layout.plt.push(address..address.saturating_add(size));
+                    }
                     _ => {}
                 },
             }
@@ -171,6 +181,48 @@ impl Layout {
         let holds = |segment: &&Segment| offset.checked_sub(segment.offset).is_some_and(|at| at < segment.bytes);
         let segment = self.segments.iter().find(holds)?;
         Some(segment.address.wrapping_add(offset - segment.offset))
+    }
+
+    /// Where in the file an address is.
+    pub fn offset(&self, address: u64) -> Option<u64> {
+        let holds = |segment: &&Segment| address.checked_sub(segment.address).is_some_and(|at| at < segment.bytes);
+        let segment = self.segments.iter().find(holds)?;
+        segment.offset.checked_add(address - segment.address)
+    }
+
+    /// The address that the linker gave to a place of the file with code.
+    pub fn code_address(&self, offset: u64) -> Option<u64> {
+        let holds = |segment: &&Segment| offset.checked_sub(segment.offset).is_some_and(|at| at < segment.bytes);
+        let segment = self.segments.iter().filter(|segment| segment.is_code).find(holds)?;
+        Some(segment.address.wrapping_add(offset - segment.offset))
+    }
+
+    /// Where in the file the code of an address is.
+    pub fn code_offset(&self, address: u64) -> Option<u64> {
+        let holds = |segment: &&Segment| address.checked_sub(segment.address).is_some_and(|at| at < segment.bytes);
+        let segment = self.segments.iter().filter(|segment| segment.is_code).find(holds)?;
+        segment.offset.checked_add(address - segment.address)
+    }
+
+    /// Where in the file code is.
+    pub fn code_ranges(&self) -> impl Iterator<Item = Range<u64>> {
+        let code = self.segments.iter().filter(|segment| segment.is_code);
+        code.map(|segment| segment.offset..segment.offset.saturating_add(segment.bytes))
+    }
+
+    /// How far from the linker's addresses a mapping of code from `offset` of the file on is, if it is at `start`.
+    pub fn bias(&self, start: u64, offset: u64) -> Option<u64> {
+        // A mapping begins at the start of the page that a segment begins in, or anywhere in the segment if it was split.
+        let holds = |segment: &&Segment| {
+            let first_page = segment.offset & !(PAGE - 1);
+            segment.is_code && (first_page..segment.offset.saturating_add(segment.bytes)).contains(&offset)
+        };
+        let segment = self.segments.iter().find(holds)?;
+        Some(start.wrapping_sub(offset).wrapping_sub(segment.address.wrapping_sub(segment.offset)))
+    }
+
+    pub fn is_plt(&self, address: u64) -> bool {
+        self.plt.iter().any(|plt| plt.contains(&address))
     }
 }
 
@@ -188,13 +240,17 @@ pub struct Table {
     functions: Vec<Function>,
 }
 
-struct Function {
-    start: u64,
-    end: u64,
+pub struct Function {
+    pub start: u64,
+    pub end: u64,
     /// Of its name, in the strings.
     name: u32,
-    is_weak: bool,
+    pub is_weak: bool,
     is_label: bool,
+    /// Nobody has said that it is a function: it could be data among code.
+    pub is_untyped: bool,
+    /// What is there chooses the function that its name stands for.
+    pub is_chooser: bool,
 }
 
 impl Table {
@@ -235,11 +291,39 @@ impl Table {
             }
             // `$x` and `$d` mark code and data on arm64.
             let Some(name) = self.name(function).filter(|name| !name.starts_with('$')) else { continue };
+            let rank = |name, function: &Function| rank(name, function.is_weak);
             if best.as_ref().is_none_or(|(other, best)| rank(&name, function) < rank(other, best)) {
                 best = Some((name, function));
             }
         }
         best.map(|(name, function)| (name, function.start))
+    }
+
+    /// Each function with its name, which may end in `@VERSION`; in the order of the names, which are read once and not kept.
+    pub fn visit(&self, mut visitor: impl FnMut(&Function, &[u8])) {
+        let mut order: Vec<&Function> = self.functions.iter().collect();
+        order.sort_unstable_by_key(|function| function.name);
+        let (mut window, mut window_start, mut end) = (Vec::new(), 0, self.strings.end);
+        for function in order {
+            let Some(start) = self.strings.start.checked_add(function.name.into()) else { continue };
+            let most = end.saturating_sub(start).min(LONGEST_NAME as u64);
+            if most > 0 && (start < window_start || start + most > window_start + window.len() as u64) {
+                let want = end.saturating_sub(start).min(WINDOW) as usize;
+                window.resize(want, 0);
+                let count = self.bytes.read_at(start, &mut window);
+                window.truncate(count);
+                window_start = start;
+                if count < want {
+                    end = start + count as u64;
+                }
+            }
+            let rest = window.get(start.saturating_sub(window_start) as usize..).unwrap_or_default();
+            let rest = &rest[..rest.len().min(LONGEST_NAME)];
+            let name = &rest[..rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len())];
+            if !name.is_empty() {
+                visitor(function, name);
+            }
+        }
     }
 
     fn name(&self, function: &Function) -> Option<String> {
@@ -264,8 +348,8 @@ impl Table {
 }
 
 /// Of the names of one place the one that people use: `read`, not `__read` or `__libc_read`.
-fn rank<'a>(name: &'a str, function: &Function) -> (usize, bool, usize, &'a str) {
-    (name.len() - name.trim_start_matches('_').len(), function.is_weak, name.len(), name)
+pub fn rank(name: &str, is_weak: bool) -> (usize, bool, usize, &str) {
+    (name.len() - name.trim_start_matches('_').len(), is_weak, name.len(), name)
 }
 
 fn collect<S: Sym<Endian = Endianness> + pod::Pod>(
@@ -301,6 +385,8 @@ fn collect<S: Sym<Endian = Endianness> + pod::Pod>(
             name: symbol.st_name(at.endian),
             is_weak: symbol.st_bind() == STB_WEAK,
             is_label,
+            is_untyped: kind == STT_NOTYPE,
+            is_chooser: kind == STT_GNU_IFUNC,
         });
     }
 }
@@ -334,7 +420,7 @@ mod tests {
     use super::*;
 
     fn function(start: u64, end: u64, is_label: bool) -> Function {
-        Function { start, end, name: 0, is_weak: false, is_label }
+        Function { start, end, name: 0, is_weak: false, is_label, is_untyped: false, is_chooser: false }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 use std::fs::File;
 use std::rc::Rc;
 
-use super::debug_file::{self, Whereabouts};
+use super::debug_file::{self, DebugFile, Whereabouts};
 use super::dwarf::{Dwarf, Lines};
 use super::elf::{Bytes, Layout, Table};
 use super::stacks::Options;
@@ -24,15 +24,7 @@ impl Image {
         let wants_dwarf = options.inlines || options.lines;
         let lacks = layout.symtab.is_none() || (wants_dwarf && !layout.has_dwarf);
         let debug = place.filter(|_| lacks).and_then(|place| debug_file::find(&layout, place));
-        let mut tables = Vec::new();
-        if let Some(at) = &layout.symtab {
-            tables.push(Table::read(bytes, &layout, at));
-        } else {
-            let debug = debug.as_ref();
-            let separate = debug.and_then(|debug| symtab(&Bytes::File(Rc::clone(&debug.file)), &debug.layout));
-            tables.extend(separate.or_else(|| packed(bytes, &layout)));
-            tables.extend(layout.dynsym.as_ref().map(|at| Table::read(bytes, &layout, at)));
-        }
+        let tables = tables(bytes, &layout, debug.as_ref());
         let dwarf = wants_dwarf.then(|| match (bytes, &debug) {
             (Bytes::File(file), _) if layout.has_dwarf => Some(Dwarf::new(file, options)),
             (_, Some(debug)) if debug.layout.has_dwarf => Some(Dwarf::new(&debug.file, options)),
@@ -61,6 +53,18 @@ impl Image {
     pub fn lines(&self, address: u64) -> Option<Lines> {
         self.dwarf.as_ref()?.lines(address)
     }
+}
+
+/// What has the functions of a file: its own table, else the one that was stripped and what the dynamic linker needs.
+/// Their addresses are the linker's for the file itself.
+pub fn tables(bytes: &Bytes, layout: &Layout, debug: Option<&DebugFile>) -> Vec<Table> {
+    if let Some(at) = &layout.symtab {
+        return vec![Table::read(bytes, layout, at)];
+    }
+    let separate = debug.and_then(|debug| symtab(&Bytes::File(Rc::clone(&debug.file)), &debug.layout));
+    let mut tables: Vec<Table> = separate.or_else(|| packed(bytes, layout)).into_iter().collect();
+    tables.extend(layout.dynsym.as_ref().map(|at| Table::read(bytes, layout, at)));
+    tables
 }
 
 fn symtab(bytes: &Bytes, layout: &Layout) -> Option<Table> {

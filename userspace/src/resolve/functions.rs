@@ -1,0 +1,314 @@
+//! An ELF file and a pattern in, the functions that it names out: where in the file, and under which name.
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::symbolize::debug_file::{self, Whereabouts, open_regular};
+use crate::symbolize::demangle::{demangle, source_names};
+use crate::symbolize::elf::{self, Bytes, Layout, Table};
+use crate::symbolize::image::tables;
+
+use super::glob::NameGlob;
+use super::near::Near;
+
+/// What compilers put behind the name of a function that they changed.
+const CHANGES: [&str; 6] = [".isra.", ".constprop.", ".part.", ".lto_priv.", ".llvm.", ".cold"];
+/// The unlikely part of a function: nobody calls it.
+const PART: &str = ".cold";
+
+/// A file with what was stripped from it, if that is there.
+pub struct Functions {
+    pub bytes: Bytes,
+    pub layout: Layout,
+    place: Option<Whereabouts>,
+    /// Read when they are asked for.
+    tables: OnceCell<Vec<Table>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// Demangled.
+    pub name: String,
+    /// The linker's.
+    pub address: u64,
+    /// In the file.
+    pub offset: u64,
+    /// Bytes; 1 where the file does not say.
+    pub size: u64,
+}
+
+/// A name whose function is chosen when a process starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chooser {
+    pub name: String,
+    /// The linker's, of the code that chooses.
+    pub address: u64,
+}
+
+#[derive(Debug, Default)]
+pub struct Found {
+    /// By offset, each once.
+    pub functions: Vec<Function>,
+    /// By name.
+    pub choosers: Vec<Chooser>,
+}
+
+impl Functions {
+    /// None: no ELF file. `place`: where to look for what was stripped.
+    pub fn open(file: &Path, place: Option<Whereabouts>) -> Option<Functions> {
+        Functions::of(open_regular(file)?, place)
+    }
+
+    fn of(file: File, place: Option<Whereabouts>) -> Option<Functions> {
+        let bytes = Bytes::File(Rc::new(file));
+        let layout = Layout::read(&bytes)?;
+        Some(Functions { bytes, layout, place, tables: OnceCell::new() })
+    }
+
+    fn tables(&self) -> &[Table] {
+        self.tables.get_or_init(|| {
+            let place = self.place.as_ref().filter(|_| self.layout.symtab.is_none());
+            let debug = place.and_then(|place| debug_file::find(&self.layout, place));
+            tables(&self.bytes, &self.layout, debug.as_ref())
+        })
+    }
+
+    /// At most names of functions that other files call are left.
+    pub fn is_stripped(&self) -> bool {
+        self.layout.symtab.is_none() && self.tables().len() <= usize::from(self.layout.dynsym.is_some())
+    }
+
+    /// Matches what the linker calls a function, with its version and without, and what the source calls it, with its
+    /// arguments and without. One function has one name: the one that people use of those that match.
+    pub fn matching(&self, glob: &NameGlob) -> Found {
+        let matcher = Matcher::new(glob);
+        let mut functions: HashMap<u64, (Best, u64)> = HashMap::new();
+        let mut choosers: HashMap<u64, Best> = HashMap::new();
+        self.visit(|function, offset, name| {
+            if function.is_untyped && !glob.is_literal() {
+                return;
+            }
+            let Some(how) = matcher.how(name) else { return };
+            let name = without_version(name);
+            if function.is_chooser {
+                choosers.entry(function.start).or_default().improve(how, function.is_weak, name);
+            } else {
+                let (best, size) = functions.entry(offset).or_default();
+                best.improve(how, function.is_weak, name);
+                *size = (*size).max(function.end - function.start);
+            }
+        });
+        let mut found = Found::default();
+        found.functions.extend(functions.into_iter().filter_map(|(offset, (best, size))| {
+            let name = demangle(&best.name);
+            Some(Function { name, address: self.layout.code_address(offset)?, offset, size })
+        }));
+        found.functions.sort_unstable_by_key(|function| function.offset);
+        let choosers = choosers.into_iter();
+        found.choosers.extend(choosers.map(|(address, best)| Chooser { name: demangle(&best.name), address }));
+        found.choosers.sort_unstable_by(|a, b| (&a.name, a.address).cmp(&(&b.name, b.address)));
+        found
+    }
+
+    /// All names of what chooses, with the address of the code that does.
+    pub fn choosers(&self) -> HashMap<String, Vec<u64>> {
+        let mut choosers: HashMap<String, Vec<u64>> = HashMap::new();
+        self.visit(|function, _, name| {
+            if function.is_chooser {
+                let addresses = choosers.entry(without_version(name).to_owned()).or_default();
+                if !addresses.contains(&function.start) {
+                    addresses.push(function.start);
+                }
+            }
+        });
+        choosers
+    }
+
+    /// Names that are like one that none has.
+    pub fn near(&self, near: &mut Near) {
+        self.visit(|_, _, name| {
+            let (whole, alone) = source_names(without_version(name)).unwrap_or_default();
+            let shown = if whole.is_empty() { without_version(name) } else { alone.as_deref().unwrap_or(&whole) };
+            near.see(shown);
+        });
+    }
+
+    /// The function around a place of the file, and whether that is its first instruction.
+    pub fn at(&self, offset: u64) -> Option<(String, u64)> {
+        let address = self.layout.code_address(offset)?;
+        let found = self.tables().iter().filter_map(|table| table.find(address)).max_by_key(|(_, start)| *start);
+        found.map(|(name, start)| (demangle(&name), address - start))
+    }
+
+    /// Each name of each function that lies in the file, stubs left out.
+    fn visit(&self, mut visitor: impl FnMut(&elf::Function, u64, &str)) {
+        for table in self.tables() {
+            table.visit(|function, name| {
+                let Ok(name) = std::str::from_utf8(name) else { return };
+                // `$x` and `$d` mark code and data on arm64.
+                if name.starts_with('$') || self.layout.is_plt(function.start) {
+                    return;
+                }
+                if let Some(offset) = self.layout.code_offset(function.start) {
+                    visitor(function, offset, name);
+                }
+            });
+        }
+    }
+}
+
+/// From the most literal on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum How {
+    Linker,
+    Source,
+    /// Without arguments, version or what a compiler added.
+    Short,
+}
+
+/// Of the names of one place the one to show.
+#[derive(Default)]
+struct Best {
+    how: Option<How>,
+    is_weak: bool,
+    name: String,
+}
+
+impl Best {
+    fn improve(&mut self, how: How, is_weak: bool, name: &str) {
+        let is_better =
+            self.how.is_none_or(|known| (how, elf::rank(name, is_weak)) < (known, elf::rank(&self.name, self.is_weak)));
+        if is_better {
+            *self = Best { how: Some(how), is_weak, name: name.to_owned() };
+        }
+    }
+}
+
+struct Matcher<'a> {
+    glob: &'a NameGlob,
+    /// What a mangled name has if its source's name matches: spares most of them from being demangled, which takes 1 to 3 us.
+    words: Vec<String>,
+    wants_parts: bool,
+}
+
+impl Matcher<'_> {
+    fn new(glob: &NameGlob) -> Matcher<'_> {
+        let mut words = glob.words();
+        words.retain(|word| !DEMANGLERS_WORDS.iter().any(|own| own.contains(word.as_str())));
+        Matcher { glob, words, wants_parts: glob.text().contains(PART) }
+    }
+
+    fn how(&self, name: &str) -> Option<How> {
+        let matches = |name: &str| self.glob.matches(name.as_bytes());
+        let plain = without_version(name);
+        if !self.wants_parts && is_part(plain) {
+            return None;
+        }
+        if matches(name) || matches(plain) {
+            return Some(How::Linker);
+        }
+        let short = without_changes(plain);
+        if short != plain && matches(short) {
+            return Some(How::Short);
+        }
+        if !plain.starts_with("_Z") && !plain.starts_with("_R") || !self.words.iter().all(|word| plain.contains(word)) {
+            return None;
+        }
+        let (whole, alone) = source_names(plain)?;
+        if matches(&whole) {
+            return Some(How::Source);
+        }
+        if alone.is_some_and(|alone| matches(&alone)) {
+            return Some(How::Short);
+        }
+        let (whole, alone) = source_names(short).filter(|_| short != plain)?;
+        (matches(&whole) || alone.is_some_and(|alone| matches(&alone))).then_some(How::Short)
+    }
+}
+
+/// Words that are in names of the source and not in the linker's: signs of one or two letters stand for them.
+const DEMANGLERS_WORDS: [&str; 64] = [
+    "std",
+    "allocator",
+    "basic_string",
+    "basic_istream",
+    "basic_ostream",
+    "basic_iostream",
+    "char_traits",
+    "operator",
+    "anonymous",
+    "namespace",
+    "unsigned",
+    "signed",
+    "short",
+    "long",
+    "char8_t",
+    "char16_t",
+    "char32_t",
+    "wchar_t",
+    "bool",
+    "float",
+    "double",
+    "void",
+    "_Float16",
+    "_BitInt",
+    "__int128",
+    "__float128",
+    "decimal128",
+    "nullptr_t",
+    "decltype",
+    "auto",
+    "const",
+    "volatile",
+    "restrict",
+    "lambda",
+    "unnamed",
+    "type",
+    "vtable",
+    "guard",
+    "variable",
+    "typeinfo",
+    "name",
+    "virtual",
+    "override",
+    "thunk",
+    "construction",
+    "covariant",
+    "return",
+    "clone",
+    "template",
+    "parameter",
+    "delete",
+    "new",
+    "sizeof",
+    "alignof",
+    "noexcept",
+    "throw",
+    "false",
+    "true",
+    "complex",
+    "imaginary",
+    "closure",
+    "unsafe extern",
+    "usize isize u128 i128 str dyn impl mut shim for as in",
+    "transaction reference temporary init",
+];
+
+/// `memcpy@@GLIBC_2.14`
+fn without_version(name: &str) -> &str {
+    name.split('@').next().unwrap_or_default()
+}
+
+fn without_changes(name: &str) -> &str {
+    let ends = CHANGES.iter().filter_map(|change| name.find(change));
+    // What begins so has no other name.
+    ends.min().filter(|end| *end > 0).map_or(name, |end| &name[..end])
+}
+
+/// `main.cold`, `main.cold.1`, `main.cold.1.llvm.7`
+fn is_part(name: &str) -> bool {
+    let after = name.find(PART).map(|at| &name[at + PART.len()..]);
+    after.is_some_and(|after| after.is_empty() || after.starts_with('.'))
+}

@@ -1,0 +1,204 @@
+//! What was typed in, what it asks for out. Looks at no file.
+use crate::error::Advice;
+use crate::program::error::printable;
+use crate::program::glob::{Glob, GlobError};
+
+use super::glob::NameGlob;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pattern {
+    /// `MODULE:FUNCTION` or `FUNCTION`; the module is a path or a short name.
+    Function { module: Option<String>, glob: NameGlob },
+    /// `MODULE:+OFFSET`
+    Offset { module: String, offset: u64 },
+    /// `kernel:FUNCTION`
+    Kernel { glob: Glob },
+    /// `tracepoint:GROUP:EVENT`
+    Tracepoint { group: Glob, event: Glob },
+    /// `usdt:MODULE:PROVIDER:NAME` or `usdt:PROVIDER:NAME`
+    Usdt { module: Option<String>, provider: Glob, name: Glob },
+}
+
+impl Pattern {
+    /// A colon divides if it is not one of two: `libstdc++:std::string::*`, `ns::func`. `\:` is a colon of a path.
+    ///
+    /// Errors: too few or too many parts, an empty one, a malformed glob or number.
+    pub fn parse(text: &str) -> Result<Pattern, Advice> {
+        let shown = printable(text);
+        let malformed = |why: &str, advice: &str| Advice::new(format!("pattern `{shown}`: {why}"), advice);
+        let glob = |part: &str| Glob::parse(part.as_bytes()).map_err(|error| in_glob(&shown, &error));
+        let parts = parts(text);
+        if parts.iter().any(|part| part.is_empty()) {
+            let advice = "MODULE:FUNCTION, where * stands for any name: `libc:mem*`, `libc:*`";
+            return Err(malformed("a part of it is empty", advice));
+        }
+        match parts[..] {
+            ["tracepoint", group, event] => Ok(Pattern::Tracepoint { group: glob(group)?, event: glob(event)? }),
+            ["tracepoint", ..] => Err(malformed(
+                "no GROUP:EVENT of a tracepoint",
+                "`tracepoint:sched:sched_switch`, or `tracepoint:sched:*`",
+            )),
+            ["usdt", provider, name] => {
+                Ok(Pattern::Usdt { module: None, provider: glob(provider)?, name: glob(name)? })
+            }
+            ["usdt", module, provider, name] => {
+                Ok(Pattern::Usdt { module: Some(plain(module)), provider: glob(provider)?, name: glob(name)? })
+            }
+            ["usdt", ..] => Err(malformed(
+                "no PROVIDER:NAME of a USDT probe",
+                "`usdt:PATH:PROVIDER:NAME`, or `usdt:PROVIDER:NAME` in what the target has mapped",
+            )),
+            ["kernel", function] => Ok(Pattern::Kernel { glob: glob(function)? }),
+            [module, place] if place.starts_with('+') => match number(&place[1..]) {
+                Some(offset) => Ok(Pattern::Offset { module: plain(module), offset }),
+                None => Err(malformed("what follows `+` is no offset", "`PATH:+0x1234`, a place in the file")),
+            },
+            [offset] if offset.starts_with('+') => {
+                Err(malformed("an offset in no file", "name the file: `PATH:+0x1234`, `libc:+0x1234`"))
+            }
+            [path] if path.contains('/') && !path.contains("::") => {
+                Err(malformed("a file without a function", &format!("`{shown}:*`, or `{shown}:main`")))
+            }
+            [function] => Ok(Pattern::Function { module: None, glob: names(function, &shown)? }),
+            // The names of some compilers have colons as well.
+            [module, ..] => {
+                let function = &text[module.len() + 1..];
+                Ok(Pattern::Function { module: Some(plain(module)), glob: names(function, &shown)? })
+            }
+            [] => Err(malformed("it is empty", "a function's name, or MODULE:FUNCTION")),
+        }
+    }
+}
+
+fn names(part: &str, shown: &str) -> Result<NameGlob, Advice> {
+    NameGlob::parse(part).map_err(|error| in_glob(shown, &error))
+}
+
+fn in_glob(shown: &str, error: &GlobError) -> Advice {
+    let advice = match error {
+        GlobError::UnclosedBracket => r"`\[` for a bracket, `[a-z]` for one character of several",
+        GlobError::TooLong => "a shorter one, with `*` for a part of it",
+        GlobError::TrailingBackslash => r"`\\` for a backslash",
+        GlobError::ReversedRange(..) | GlobError::NotAscii | GlobError::Nul => {
+            "`*` for any text, `?` for a byte, `[a-z]` for one of several"
+        }
+    };
+    Advice::new(format!("`{shown}`: {error}"), advice)
+}
+
+/// Hexadecimal with `0x`, else decimal.
+fn number(text: &str) -> Option<u64> {
+    let digits = |text: &str| text.bytes().all(|c| c.is_ascii_hexdigit());
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => u64::from_str_radix(hex, 16).ok().filter(|_| digits(hex)),
+        None => text.parse().ok().filter(|_| digits(text)),
+    }
+}
+
+fn plain(module: &str) -> String {
+    module.replace(r"\:", ":")
+}
+
+/// Of three colons the first one divides: `app:::global`.
+fn parts(text: &str) -> Vec<&str> {
+    let bytes = text.as_bytes();
+    let (mut parts, mut start, mut at) = (Vec::new(), 0, 0);
+    while at < bytes.len() {
+        let colons = bytes[at..].iter().take_while(|c| **c == b':').count();
+        if bytes[at] == b'\\' {
+            at += 2;
+        } else if colons == 0 {
+            at += 1;
+        } else if colons % 2 == 1 {
+            parts.push(&text[start..at]);
+            start = at + 1;
+            at += colons;
+        } else {
+            at += colons;
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Pattern {
+        Pattern::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    fn function(text: &str) -> (Option<String>, String) {
+        match parsed(text) {
+            Pattern::Function { module, glob } => (module, glob.text().to_owned()),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_single_colon_divides_module_and_function() {
+        for (text, module, name) in [
+            ("malloc", None, "malloc"),
+            ("libc:malloc", Some("libc"), "malloc"),
+            ("libssl:SSL_*", Some("libssl"), "SSL_*"),
+            ("ns::func*", None, "ns::func*"),
+            ("/path/to/exe:ns::func*", Some("/path/to/exe"), "ns::func*"),
+            ("libstdc++:std::string::*", Some("libstdc++"), "std::string::*"),
+            ("./app:<a::B as c::D>::run", Some("./app"), "<a::B as c::D>::run"),
+            ("app:::global", Some("app"), "::global"),
+            ("store::put(int, std::map<int, char const*>)", None, "store::put(int, std::map<int, char const*>)"),
+            ("app:type:.eq.main.T", Some("app"), "type:.eq.main.T"),
+            (r"/odd\:path/app:main", Some("/odd:path/app"), "main"),
+            ("<core/x as b::C>::run", None, "<core/x as b::C>::run"),
+            (r"operator\*", None, r"operator\*"),
+        ] {
+            assert_eq!(function(text), (module.map(str::to_owned), name.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_places_have_patterns_of_their_own() {
+        let glob = |text: &str| Glob::parse(text.as_bytes()).unwrap();
+        let offset = |module: &str, offset| Pattern::Offset { module: module.to_owned(), offset };
+        assert_eq!(parsed("/bin/x:+0x1234"), offset("/bin/x", 0x1234));
+        assert_eq!(parsed("libc:+10"), offset("libc", 10));
+        assert_eq!(parsed("kernel:vfs_*"), Pattern::Kernel { glob: glob("vfs_*") });
+        let tracepoint = Pattern::Tracepoint { group: glob("sched"), event: glob("sched_*") };
+        assert_eq!(parsed("tracepoint:sched:sched_*"), tracepoint);
+        let usdt = |module: Option<&str>| Pattern::Usdt {
+            module: module.map(str::to_owned),
+            provider: glob("libc"),
+            name: glob("*jmp"),
+        };
+        assert_eq!(parsed("usdt:libc:*jmp"), usdt(None));
+        assert_eq!(parsed("usdt:/lib/libc.so.6:libc:*jmp"), usdt(Some("/lib/libc.so.6")));
+    }
+
+    #[test]
+    fn malformed_patterns_say_what_to_do() {
+        for (text, what, advice) in [
+            ("", "a part of it is empty", "`libc:mem*`"),
+            ("libc:", "a part of it is empty", "`libc:*`"),
+            (":malloc", "a part of it is empty", "MODULE:FUNCTION"),
+            ("/bin/ls", "a file without a function", "`/bin/ls:main`"),
+            ("libc:+0xg", "no offset", "PATH:+0x1234"),
+            ("libc:++1", "no offset", "PATH:+0x1234"),
+            ("libc:+0x10000000000000000", "no offset", "PATH:+0x1234"),
+            ("+0x10", "an offset in no file", "name the file"),
+            ("libc:mem[", "`[` without `]`", r"`\[` for a bracket"),
+            ("libc:x\\", "`\\` at the end", r"`\\` for a backslash"),
+            ("tracepoint:sched", "no GROUP:EVENT", "sched_switch"),
+            ("tracepoint:a:b:c", "no GROUP:EVENT", "sched_switch"),
+            ("usdt:x", "no PROVIDER:NAME", "usdt:PATH:PROVIDER:NAME"),
+            ("usdt:a:b:c:d", "no PROVIDER:NAME", "usdt:PATH:PROVIDER:NAME"),
+        ] {
+            let error = Pattern::parse(text).unwrap_err();
+            assert!(error.to_string().contains(what), "{text}: {error}");
+            assert!(error.advice().contains(advice), "{text}: {}", error.advice());
+        }
+        let shown = Pattern::parse("\x1b[:x").unwrap_or_else(|error| panic!("{error}"));
+        assert!(matches!(shown, Pattern::Function { module: Some(_), .. }));
+        assert!(Pattern::parse("\x1b:[").unwrap_err().to_string().contains("\\x1b"));
+    }
+}

@@ -1,0 +1,369 @@
+//! Patterns and a target in, points out: asks the target's files, the kernel, tracefs, each in its turn.
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use anyhow::Result;
+
+use crate::error::Advice;
+use crate::program::error::printable;
+use crate::program::glob::Glob;
+use crate::sys::memory::Unreadable;
+
+use super::functions::{Chooser, Functions};
+use super::glob::NameGlob;
+use super::ifunc;
+use super::libraries::{Target, Whom};
+use super::module::Module;
+use super::near::Near;
+use super::pattern::Pattern;
+use super::{Place, Point, Resolved, kernel, tracepoint, usdt};
+
+/// Files that are asked for names like one that none has.
+const MOST_ASKED: usize = 8;
+
+/// Errors: a pattern that nothing matches, with the nearest names; a file or a process that is not there.
+pub fn resolve(patterns: &[Pattern], whom: &Whom) -> Result<Resolved> {
+    let needs_files = patterns
+        .iter()
+        .any(|pattern| matches!(pattern, Pattern::Function { .. } | Pattern::Offset { .. } | Pattern::Usdt { .. }));
+    let targets = if needs_files { whom.targets()? } else { Vec::new() };
+    let mut search =
+        Search { targets: &targets, opened: HashMap::new(), files: HashMap::new(), found: Found::default() };
+    for pattern in patterns {
+        search.pattern(pattern)?;
+    }
+    Ok(search.found.resolved)
+}
+
+struct Search<'a> {
+    targets: &'a [Target],
+    opened: HashMap<(u64, u64), Option<Rc<Functions>>>,
+    /// One path for each file.
+    files: HashMap<(u64, u64), PathBuf>,
+    found: Found,
+}
+
+#[derive(Default)]
+struct Found {
+    resolved: Resolved,
+    places: HashSet<Place>,
+}
+
+impl Found {
+    fn point(&mut self, point: Point) {
+        if self.places.insert(point.place.clone()) {
+            self.resolved.points.push(point);
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        if !self.resolved.notes.contains(&note) {
+            self.resolved.notes.push(note);
+        }
+    }
+
+    fn refuse(&mut self, name: String, why: String) {
+        if !self.resolved.refused.iter().any(|(known, _)| *known == name) {
+            self.resolved.refused.push((name, why));
+        }
+    }
+}
+
+impl Search<'_> {
+    fn pattern(&mut self, pattern: &Pattern) -> Result<()> {
+        match pattern {
+            Pattern::Function { module: Some(module), glob } => self.in_module(module, glob),
+            Pattern::Function { module: None, glob } => self.anywhere(glob),
+            Pattern::Offset { module, offset } => self.offset(module, *offset),
+            Pattern::Kernel { glob } => {
+                let points = kernel::functions(glob)?;
+                self.keep(points, "kernel function", &[glob])
+            }
+            Pattern::Tracepoint { group, event } => {
+                let points = tracepoint::points(group, event)?;
+                self.keep(points, "tracepoint", &[group, event])
+            }
+            Pattern::Usdt { module, provider, name } => self.usdt(module.as_deref(), provider, name),
+        }
+    }
+
+    fn keep(&mut self, points: Vec<Point>, what: &str, globs: &[&Glob]) -> Result<()> {
+        if points.is_empty() {
+            let names: Vec<String> =
+                globs.iter().map(|glob| printable(&String::from_utf8_lossy(&glob.pattern()))).collect();
+            let what = format!("no {what} `{}`", names.join(":"));
+            return Err(Advice::new(what, "`spoor list` with `*` for a part of the name").into());
+        }
+        points.into_iter().for_each(|point| self.found.point(point));
+        Ok(())
+    }
+
+    /// The files of that name, of each target that has one.
+    fn named(&mut self, text: &str) -> Result<Vec<(usize, Module)>> {
+        let mut modules = Vec::new();
+        let mut without = Vec::new();
+        for (at, target) in self.targets.iter().enumerate() {
+            match target.named(text) {
+                Ok(found) => modules.extend(found.into_iter().map(|module| (at, module))),
+                Err(error) => without.push(error),
+            }
+        }
+        if modules.is_empty() {
+            let error = without.into_iter().next();
+            return Err(error.unwrap_or_else(|| Advice::new("no target", "-p PID")).into());
+        }
+        without.iter().for_each(|error| self.found.note(error.to_string()));
+        Ok(modules)
+    }
+
+    fn in_module(&mut self, text: &str, glob: &NameGlob) -> Result<()> {
+        let modules = self.named(text)?;
+        let mut any = false;
+        for (at, module) in &modules {
+            let Some(functions) = self.open(module) else {
+                let what = format!("`{}` is no ELF file", printable(&module.path.display().to_string()));
+                return Err(Advice::new(what, "a program or a library").into());
+            };
+            any |= self.functions(*at, module, &functions, glob);
+        }
+        if any { Ok(()) } else { Err(self.none_in(&modules, glob).into()) }
+    }
+
+    /// A bare name: of each target the first file that has it, else the kernel.
+    fn anywhere(&mut self, glob: &NameGlob) -> Result<()> {
+        let mut any = false;
+        for (at, target) in self.targets.iter().enumerate() {
+            for module in &target.modules {
+                let Some(functions) = self.open(module) else { continue };
+                if self.functions(at, module, &functions, glob) {
+                    let from = format!("{} of {}", printable(&module.name()), target.whose);
+                    self.found.note(format!("{}: taken from {from}", printable(glob.text())));
+                    any = true;
+                    break;
+                }
+            }
+        }
+        if any {
+            return Ok(());
+        }
+        // A name that is too long for it is none of the kernel's.
+        if let Ok(short) = Glob::parse(glob.text().as_bytes()) {
+            let points = kernel::functions(&short)?;
+            if !points.is_empty() {
+                self.found.note(format!("{}: taken from the kernel", printable(glob.text())));
+                return self.keep(points, "kernel function", &[&short]);
+            }
+        }
+        let targets = self.targets.iter().enumerate();
+        let modules = targets.flat_map(|(at, target)| target.modules.iter().map(move |module| (at, module.clone())));
+        let modules: Vec<_> = modules.collect();
+        Err(if modules.is_empty() {
+            let name = printable(glob.text());
+            let advice = format!("name its file, as in `libc:{name}`, or a process, -p PID");
+            Advice::new(format!("no function `{name}` in the kernel"), advice)
+        } else {
+            self.none_in(&modules, glob)
+        }
+        .into())
+    }
+
+    /// Whether any matches, be it without a place.
+    fn functions(&mut self, at: usize, module: &Module, functions: &Functions, glob: &NameGlob) -> bool {
+        let matching = functions.matching(glob);
+        self.chosen(at, module, functions, &matching.choosers);
+        for function in &matching.functions {
+            let place = self.entry(module, function.offset);
+            self.found.point(point(place, &function.name, module));
+        }
+        !matching.functions.is_empty() || !matching.choosers.is_empty()
+    }
+
+    /// The functions that the process uses for names that leave it open.
+    fn chosen(&mut self, at: usize, module: &Module, functions: &Functions, matching: &[Chooser]) {
+        if matching.is_empty() {
+            return;
+        }
+        let all = functions.choosers();
+        let choices = self.choices(at, module, functions, &all);
+        // What was chosen, and for which of the names.
+        let mut chosen: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
+        for chooser in matching {
+            let own = choices.as_ref().ok().and_then(|choices| choices.get(&chooser.address));
+            match (own, &choices) {
+                (Some(own), _) => {
+                    for address in own {
+                        chosen.entry(*address).or_default().insert(&chooser.name);
+                    }
+                }
+                (None, Ok(_)) => self.found.refuse(chooser.name.clone(), not_chosen(module)),
+                (None, Err(why)) => self.found.refuse(chooser.name.clone(), why.clone()),
+            }
+        }
+        // A name with several versions may have the one and lack the other.
+        let has: HashSet<&str> = chosen.values().flatten().copied().collect();
+        self.found.resolved.refused.retain(|(name, _)| !has.contains(name.as_str()));
+        for (address, names) in &chosen {
+            let Some(offset) = functions.layout.code_offset(*address) else { continue };
+            let Some(name) = names.iter().min_by_key(|name| (name.starts_with('_'), **name)) else { continue };
+            let place = self.entry(module, offset);
+            self.found.point(point(place, name, module));
+            self.tell_shared(module, name, *address, &all, choices.as_ref().ok());
+        }
+    }
+
+    /// Calls by another name are counted as well.
+    fn tell_shared(
+        &mut self,
+        module: &Module,
+        name: &str,
+        address: u64,
+        all: &HashMap<String, Vec<u64>>,
+        choices: Option<&ifunc::Choices>,
+    ) {
+        let is_it = |chooser: &u64| {
+            choices.and_then(|choices| choices.get(chooser)).is_some_and(|chosen| chosen.contains(&address))
+        };
+        let shared = all.iter().filter(|(_, choosers)| choosers.iter().any(is_it)).map(|(name, _)| printable(name));
+        // `__memcpy` is no news.
+        let others: BTreeSet<String> = shared.filter(|other| !other.starts_with('_') && other != name).collect();
+        if !others.is_empty() {
+            let others: Vec<String> = others.into_iter().collect();
+            let module = printable(&module.name());
+            let name = printable(name);
+            self.found.note(format!("{name}: the same code of {module} is {} as well", others.join(", ")));
+        }
+    }
+
+    fn choices(
+        &mut self,
+        at: usize,
+        module: &Module,
+        functions: &Functions,
+        all: &HashMap<String, Vec<u64>>,
+    ) -> Result<ifunc::Choices, String> {
+        let Some(mapped) = &module.mapped else { return Err(not_chosen(module)) };
+        let pid = mapped.pid;
+        let modules: Vec<(&Module, Rc<Functions>)> =
+            self.targets[at].modules.iter().filter_map(|module| Some((module, self.open(module)?))).collect();
+        let modules: Vec<(&Module, &Functions)> =
+            modules.iter().map(|(module, functions)| (*module, &**functions)).collect();
+        ifunc::choices((module, functions), &modules, all).map_err(|error| match error {
+            Unreadable::Forbidden => format!("the memory of process {pid} may not be read: run as root"),
+            Unreadable::Nothing => format!("process {pid} has ended"),
+        })
+    }
+
+    fn offset(&mut self, text: &str, offset: u64) -> Result<()> {
+        for (_, module) in self.named(text)? {
+            let shown = printable(&module.path.display().to_string());
+            let Some(functions) = self.open(&module) else {
+                return Err(Advice::new(format!("`{shown}` is no ELF file"), "a program or a library").into());
+            };
+            if !functions.layout.code_ranges().any(|code| code.contains(&offset)) {
+                let code = functions.layout.code_ranges().map(|code| format!("+{:#x} to +{:#x}", code.start, code.end));
+                let code: Vec<String> = code.collect();
+                let what = format!("`{shown}`: no code at +{offset:#x} in the file");
+                let advice = match code.is_empty() {
+                    true => "a program or a library: it has no code at all".to_owned(),
+                    false => format!("its code is from {}; an address is no place in the file", code.join(", ")),
+                };
+                return Err(Advice::new(what, advice).into());
+            }
+            let (name, is_entry) = match functions.at(offset) {
+                Some((name, 0)) => (name, true),
+                Some((name, distance)) => (format!("{name}+{distance:#x}"), false),
+                None => (format!("+{offset:#x}"), false),
+            };
+            let file = self.file(&module);
+            let place = Place::User { file, offset, is_entry, semaphore: None };
+            self.found.point(point(place, &name, &module));
+        }
+        Ok(())
+    }
+
+    fn usdt(&mut self, module: Option<&str>, provider: &Glob, name: &Glob) -> Result<()> {
+        let modules: Vec<Module> = match module {
+            Some(text) => self.named(text)?.into_iter().map(|(_, module)| module).collect(),
+            None => self.targets.iter().flat_map(|target| target.modules.iter().cloned()).collect(),
+        };
+        if modules.is_empty() {
+            let what = "a USDT probe needs a file or a process that has it";
+            return Err(Advice::new(what, "`usdt:PATH:PROVIDER:NAME`, or -p PID").into());
+        }
+        let mut points = Vec::new();
+        for module in modules {
+            let file = self.file(&module);
+            let found = usdt::points(&file, provider, name)?;
+            points.extend(found.into_iter().map(|point| Point { module: module.name(), ..point }));
+        }
+        self.keep(points, "USDT probe", &[provider, name])
+    }
+
+    fn none_in(&mut self, modules: &[(usize, Module)], glob: &NameGlob) -> Advice {
+        let name = printable(glob.text());
+        let mut near = Near::new(glob.text());
+        let mut stripped = None;
+        let mut names: Vec<String> = Vec::new();
+        for (_, module) in modules {
+            let shown = format!("`{}`", printable(&module.name()));
+            if names.contains(&shown) {
+                continue;
+            }
+            names.push(shown);
+            if names.len() <= MOST_ASKED
+                && let Some(functions) = self.open(module)
+            {
+                functions.near(&mut near);
+                if functions.is_stripped() && stripped.is_none() {
+                    stripped = Some(printable(&module.path.display().to_string()));
+                }
+            }
+        }
+        let place = match &names[..] {
+            [one] => one.clone(),
+            [first, rest @ ..] => format!("{first} and {} others, and in the kernel", rest.len()),
+            [] => "any file".to_owned(),
+        };
+        let near: Vec<String> = near.names().iter().map(|name| format!("`{}`", printable(name))).collect();
+        let stripped = stripped.filter(|_| names.len() == 1);
+        let is_stripped = if stripped.is_some() { ", which is stripped" } else { "" };
+        let advice = match (near.is_empty(), stripped) {
+            (false, _) => near.join(", "),
+            (true, Some(path)) => format!("install its debug symbols, or give a place in it: `{path}:+0xOFFSET`"),
+            (true, None) => "`spoor list` with `*` for a part of the name shows what there is".to_owned(),
+        };
+        Advice::new(format!("no function `{name}` in {place}{is_stripped}"), advice)
+    }
+
+    fn open(&mut self, module: &Module) -> Option<Rc<Functions>> {
+        let opened = self.opened.entry(module.identity);
+        opened.or_insert_with(|| Functions::open(&module.file, Some(module.whereabouts())).map(Rc::new)).clone()
+    }
+
+    fn file(&mut self, module: &Module) -> PathBuf {
+        self.files.entry(module.identity).or_insert_with(|| module.file.clone()).clone()
+    }
+
+    fn entry(&mut self, module: &Module, offset: u64) -> Place {
+        Place::User { file: self.file(module), offset, is_entry: true, semaphore: None }
+    }
+}
+
+fn point(place: Place, function: &str, module: &Module) -> Point {
+    Point { place, function: function.to_owned(), module: module.name(), arguments: Vec::new() }
+}
+
+fn not_chosen(module: &Module) -> String {
+    match &module.mapped {
+        Some(mapped) => format!(
+            "process {} has not asked {} for it yet, which chooses its code then: name the code itself",
+            mapped.pid,
+            printable(&module.name())
+        ),
+        None => format!(
+            "{} chooses its code when a process starts: -p PID, or name the code itself",
+            printable(&module.name())
+        ),
+    }
+}
