@@ -7,9 +7,11 @@ pub mod atomic;
 pub mod clause;
 pub mod lives;
 pub mod loss;
+pub mod site;
 pub mod stacks;
 pub mod target;
 pub mod task;
+pub mod texts;
 
 /// A panic cannot happen: the verifier would reject the program that could reach this loop.
 #[panic_handler]

@@ -27,49 +27,58 @@ macro_rules! births {
     };
 }
 
-/// `sched_process_exit`: a target may be one no longer.
+/// `sched_process_exit`: a target may be one no longer. The closure hears of every thread that is one.
 #[macro_export]
 macro_rules! ends {
     () => {
+        $crate::ends!(|_| ());
+    };
+    ($hears:expr) => {
         #[::aya_ebpf::macros::btf_tracepoint(function = "sched_process_exit")]
         pub fn thread_end(_: ::aya_ebpf::programs::BtfTracePointContext) -> i32 {
-            $crate::lives::ended()
+            $crate::lives::ended($hears)
         }
 
         #[::aya_ebpf::macros::raw_tracepoint(tracepoint = "sched_process_exit")]
         pub fn thread_end_raw(_: ::aya_ebpf::programs::RawTracePointContext) -> i32 {
-            $crate::lives::ended()
+            $crate::lives::ended($hears)
         }
 
         #[::aya_ebpf::macros::tracepoint]
         pub fn thread_end_classic(_: ::aya_ebpf::programs::TracePointContext) -> i32 {
-            $crate::lives::ended()
+            $crate::lives::ended($hears)
         }
     };
 }
 
-/// `sched_process_exec`: a process's addresses mean something else from now on.
+/// `sched_process_exec`: a process's addresses mean something else from now on. The closure hears of every target that
+/// does it.
 #[macro_export]
 macro_rules! execs {
     () => {
+        $crate::execs!(|_| ());
+    };
+    ($hears:expr) => {
         #[::aya_ebpf::macros::btf_tracepoint(function = "sched_process_exec")]
         pub fn exec(_: ::aya_ebpf::programs::BtfTracePointContext) -> i32 {
-            $crate::lives::executed()
+            $crate::lives::executed($hears)
         }
 
         #[::aya_ebpf::macros::raw_tracepoint(tracepoint = "sched_process_exec")]
         pub fn exec_raw(_: ::aya_ebpf::programs::RawTracePointContext) -> i32 {
-            $crate::lives::executed()
+            $crate::lives::executed($hears)
         }
 
         #[::aya_ebpf::macros::tracepoint]
         pub fn exec_classic(_: ::aya_ebpf::programs::TracePointContext) -> i32 {
-            $crate::lives::executed()
+            $crate::lives::executed($hears)
         }
     };
 }
 
 use aya_ebpf::{EbpfContext, helpers::bpf_get_current_pid_tgid, programs::TracePointContext};
+
+use probes_common::clause::Head;
 
 use crate::{stacks, target};
 
@@ -81,16 +90,18 @@ pub fn started(tgid: u32, tid: u32, hears: impl FnOnce(u32, u32)) -> i32 {
 }
 
 #[inline(always)]
-pub fn ended() -> i32 {
+pub fn ended(hears: impl FnOnce(&Head)) -> i32 {
     if let Some(head) = target::target() {
+        hears(&head);
         target::ended(head.pid_tgid);
     }
     0
 }
 
 #[inline(always)]
-pub fn executed() -> i32 {
+pub fn executed(hears: impl FnOnce(&Head)) -> i32 {
     if let Some(head) = target::target() {
+        hears(&head);
         stacks::changed((head.pid_tgid >> 32) as u32);
     }
     0

@@ -19,8 +19,8 @@ use probes_common::{
     target::UNKNOWN_OFFSET,
 };
 
-use crate::task::{Kernel, REGS_CS, REGS_FRAME, REGS_IP, TASK_FLAGS, TASK_PT_REGS, is_64_bit, regs_of};
-use crate::{atomic, loss};
+use crate::task::{Kernel, REGS_CS, REGS_FRAME, REGS_IP, REGS_SP, TASK_FLAGS, TASK_PT_REGS, is_64_bit, regs_of};
+use crate::{atomic, loss, site};
 
 /// User space says how many there is room for.
 #[map]
@@ -46,18 +46,29 @@ pub fn kernel_of(task: Kernel<true>, frames: usize) -> u64 {
     take(0, frames, Walk::Of(task))
 }
 
+/// As [`user_of`], where a function begins: its caller has not yet been put into a frame, and would be missing.
+#[inline(always)]
+pub fn user_at_entry(ctx: *mut c_void, task: Kernel<true>, tgid: u32, at_entry: bool) -> u64 {
+    user_walked(ctx, task, tgid, at_entry as u64)
+}
+
 /// As [`user`], of the current task's own saved registers. The helper's walk ends where it runs into a page fault, which
 /// costs as much as the rest of it; and it reads each frame by itself. This one reads them many at a time, and ends at
 /// an address that nothing can be at.
 #[inline(always)]
 pub fn user_of(ctx: *mut c_void, task: Kernel<true>, tgid: u32) -> u64 {
+    user_walked(ctx, task, tgid, 0)
+}
+
+#[inline(always)]
+fn user_walked(ctx: *mut c_void, task: Kernel<true>, tgid: u32, callers_known: u64) -> u64 {
     let Some(scratch) = claim() else {
         loss::count(LossKind::StackFailed);
         return LOST_STACK;
     };
     // SAFETY: `scratch` is a live map value that is ours until it is given back below.
     unsafe {
-        if !walk_user(task, &mut *scratch) {
+        if !walk_user(task, callers_known, &mut *scratch) {
             let walk = Walk::From { ctx, flags: BPF_F_USER_STACK as u64 };
             (*scratch).stack.frames = fetch(walk, FRAMES_MAX, &mut (*scratch).stack);
         }
@@ -72,7 +83,7 @@ pub fn user_of(ctx: *mut c_void, task: Kernel<true>, tgid: u32) -> u64 {
 /// Puts the frames into the scratch, and how many they are: not into a variable, whose every value the verifier would
 /// follow. False where it takes the helper to find them.
 #[inline(always)]
-fn walk_user(task: Kernel<true>, scratch: &mut Scratch) -> bool {
+fn walk_user(task: Kernel<true>, callers_known: u64, scratch: &mut Scratch) -> bool {
     const FRAME_BYTES: u64 = 16;
     const PAGE_BYTES: u64 = 4096;
     const CHUNKS: u64 = 16;
@@ -93,13 +104,28 @@ fn walk_user(task: Kernel<true>, scratch: &mut Scratch) -> bool {
         return false;
     }
     scratch.stack.addresses[0] = instruction;
+    if callers_known != 0 {
+        // On top of the stack lies where it returns to.
+        let stack = if TASK_PT_REGS.load() != 0 {
+            Kernel::<true>(regs_of(task)).read::<u64>(REGS_SP.load())
+        } else {
+            Kernel::<false>(regs_of(task)).read::<u64>(REGS_SP.load())
+        };
+        let to: *mut c_void = addr_of_mut!(scratch.stack.addresses[1]).cast();
+        // SAFETY: an address has as many bytes; the helper checks where it reads.
+        if unsafe { bpf_probe_read_user(to, 8, stack as *const _) } != 0 {
+            return false;
+        }
+    }
     // One by one, or zeros are written by a loop over bytes.
     forget(&mut scratch.chunk_begin);
     forget(&mut scratch.last_frame);
     forget(&mut scratch.chunks);
-    let mut frames = 1;
+    // SAFETY: a reference.
+    unsafe { addr_of_mut!(scratch.known).write_volatile(1 + callers_known) };
+    let mut frames = again(&scratch.known) as usize;
     loop {
-        if frames == FRAMES_HERE {
+        if frames >= FRAMES_HERE {
             return false;
         }
         // Nothing is mapped in the first page.
@@ -216,17 +242,15 @@ fn take(tgid: u32, frames: usize, walk: Walk) -> u64 {
     }
 }
 
-/// Plain loads and stores: the programs that take stacks run with interrupts off, so whoever comes in between is an
-/// interrupt of higher rank, and gone before we go on.
+/// One that nobody else on this CPU uses: who comes in between may be an interrupt, or another thread's program.
 #[inline(always)]
-fn claim() -> Option<*mut Scratch> {
+pub(crate) fn claim() -> Option<*mut Scratch> {
     let mut slot = 0;
     while slot < SCRATCHES {
         let scratch = SCRATCH.get_ptr_mut(slot)?;
-        // SAFETY: a live map value.
+        // SAFETY: a live map value. A look first costs less than an exchange that fails.
         unsafe {
-            if (*scratch).in_use == 0 {
-                (*scratch).in_use = 1;
+            if again(&(*scratch).in_use) == 0 && site::take(addr_of_mut!((*scratch).in_use)) {
                 return Some(scratch);
             }
         }
@@ -258,7 +282,7 @@ unsafe fn fetch(walk: Walk, frames: usize, stack: &mut Stack) -> u32 {
 /// # Safety
 /// `scratch` is a live map value.
 #[inline(always)]
-unsafe fn keep(tgid: u32, scratch: *mut Scratch) -> u64 {
+pub(crate) unsafe fn keep(tgid: u32, scratch: *mut Scratch) -> u64 {
     // SAFETY: the caller's promise; what is written behind the frames lies in `stack` or `behind`.
     let stack = unsafe {
         let stack = addr_of_mut!((*scratch).stack);

@@ -24,7 +24,9 @@ static STACK_BYTES: Global<u32> = Global::new(0);
 static REGS_BYTES: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static TASK_FLAGS: Global<u32> = Global::new(UNKNOWN_OFFSET);
-/// Offsets in the architecture's pt_regs: instruction and frame pointer, and the code segment, which x86_64 has.
+/// Offsets in the architecture's pt_regs: instruction, stack and frame pointer, and the code segment, which x86_64 has.
+#[unsafe(no_mangle)]
+pub static REGS_SP: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static REGS_IP: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]

@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser};
 use spoor::attach::features::Refusal;
 use spoor::cli::args::{Cli, Command, Generate};
 use spoor::cli::plan::Plan;
-use spoor::cli::{UsageError, doctor, list, plan, usage};
+use spoor::cli::{UsageError, doctor, func, list, plan, usage};
 use spoor::error::Advice;
 use spoor::program::error::printable;
 use spoor::session;
@@ -38,7 +38,8 @@ fn run(cli: Cli) -> Result<u8> {
         Some(Command::Profile(args)) => trace(plan::profile(*args)?),
         Some(Command::Offcpu(args)) => trace(plan::offcpu(*args)?),
         Some(Command::Threads(args)) => trace(plan::threads(*args)?),
-        Some(Command::List { glob }) => print(list::list(glob.as_deref())?.as_bytes(), "list"),
+        Some(Command::Func(args)) => trace(func::func(*args)?),
+        Some(Command::List { glob, pid }) => print(list::list(glob.as_deref(), pid)?.as_bytes(), "list"),
         Some(Command::Doctor) => print(doctor::examine().as_bytes(), "findings"),
         None => {
             stderr::say(Cli::command().render_help());

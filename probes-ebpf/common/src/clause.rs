@@ -4,6 +4,23 @@
 /// In: r1 the program's context, r2 the firing, r3 scratch of [`FRAME_BYTES`]. Out: nothing; r0-r9 are clobbered.
 pub const CLAUSE_MARKER: i32 = 0x5eed_c1a5;
 
+/// The same for the part of the clause that decides whether the firing is wanted, where a provider asks that first. Out: 0 or
+/// 1 in r0.
+pub const PREDICATE_MARKER: i32 = 0x5eed_c1a6;
+
+/// Calls that the loader replaces by what depends on how the program is attached. In: r1 the program's context. Out: r0.
+///
+/// The cookie of the point that was hit.
+pub const POINT_MARKER: i32 = 0x5eed_c0de;
+/// A number that the call's entry and its return have in common.
+pub const FRAME_MARKER: i32 = 0x5eed_c0df;
+/// What the function returned.
+pub const RETURNED_MARKER: i32 = 0x5eed_c0e0;
+/// Writes the arguments that the clause names. In: r1 the context, r2 where to, r3 scratch of 8 bytes.
+pub const ARGUMENTS_MARKER: i32 = 0x5eed_c0e1;
+/// Puts 1 where r1 points, at once. Out: r0, what was there.
+pub const EXCHANGE_MARKER: i32 = 0x5eed_c0e2;
+
 /// Stack that the clause's code may use: key, facts and temporaries.
 pub const FRAME_BYTES: usize = 256;
 

@@ -2,10 +2,12 @@
 #![no_std]
 
 pub mod clause;
+pub mod function;
 pub mod loss;
 pub mod profile;
 pub mod sched;
 pub mod stack;
 pub mod syscall;
 pub mod target;
+pub mod text;
 pub mod walk;

@@ -45,4 +45,8 @@ pub enum LossKind {
     OffAtEnd = 17,
     /// A thread got or left a CPU unseen: for how long it ran then comes from the kernel's account of it.
     SwitchMissed = 18,
+    /// An argument could not be read where it lies: it counts as 0.
+    ArgumentUnreadable = 19,
+    /// There was no room to look at a text: the firing is in no aggregation.
+    TextFailed = 20,
 }

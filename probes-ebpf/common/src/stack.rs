@@ -48,8 +48,8 @@ pub const fn finished_id(id: u64) -> u64 {
 /// The words of a stack: which process and how many, then the addresses.
 pub const STACK_WORDS: usize = size_of::<Stack>() / 8;
 
-/// Programs of one object that may be at work on one CPU: each interrupts the one before.
-pub const SCRATCHES: u32 = 4;
+/// Stacks and texts that may be in the making on one CPU: a program may interrupt or preempt another.
+pub const SCRATCHES: u32 = 8;
 
 /// Memory that is looked at in one piece: a block of this size, and a word behind it.
 pub const CHUNK_BYTES: usize = 2048;
@@ -69,4 +69,6 @@ pub struct Scratch {
     pub chunk_begin: u64,
     pub last_frame: u64,
     pub chunks: u64,
+    /// Frames that were known before the walk.
+    pub known: u64,
 }

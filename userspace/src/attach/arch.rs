@@ -7,6 +7,7 @@ use super::btf::Found;
 #[cfg(target_arch = "x86_64")]
 mod offsets {
     pub const INSTRUCTION: u32 = 128;
+    pub const STACK: u32 = 152;
     /// bp
     pub const FRAME: u32 = 32;
     /// The code segment: it tells 32-bit processes.
@@ -19,6 +20,7 @@ mod offsets {
 #[cfg(target_arch = "aarch64")]
 mod offsets {
     pub const INSTRUCTION: u32 = 256;
+    pub const STACK: u32 = 248;
     /// x29
     pub const FRAME: u32 = 232;
     pub const CODE_SEGMENT: u32 = probes_common::target::UNKNOWN_OFFSET;
@@ -26,8 +28,8 @@ mod offsets {
     pub const STACK_BYTES: u32 = 16_384;
 }
 
-/// The instruction pointer and the frame pointer; the size of all registers, and of the kernel's stack that they end.
-use offsets::{CODE_SEGMENT, FRAME, INSTRUCTION, REGS_BYTES, STACK_BYTES};
+/// The instruction, stack and frame pointer; the size of all registers, and of the kernel's stack that they end.
+use offsets::{CODE_SEGMENT, FRAME, INSTRUCTION, REGS_BYTES, STACK, STACK_BYTES};
 
 pub const MEMBERS: [(&str, &str); 2] = [("task_struct", "stack"), ("task_struct", "flags")];
 
@@ -40,6 +42,7 @@ pub fn globals(found: &Found) -> Vec<(&'static str, Vec<u8>)> {
         ("STACK_BYTES", STACK_BYTES),
         ("REGS_BYTES", REGS_BYTES),
         ("REGS_IP", INSTRUCTION),
+        ("REGS_SP", STACK),
         ("REGS_FRAME", FRAME),
         ("REGS_CS", CODE_SEGMENT),
     ]

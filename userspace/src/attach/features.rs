@@ -156,7 +156,7 @@ pub enum Support {
 impl Support {
     /// EINVAL is what the kernel says to map types and instructions that it does not know (v5.10 kernel/bpf/syscall.c:
     /// find_and_alloc_map; kernel/bpf/verifier.c: check_xadd), ENOTSUPP what a JIT does.
-    fn of(result: io::Result<()>) -> Support {
+    pub(super) fn of(result: io::Result<()>) -> Support {
         const ENOTSUPP: i32 = 524;
         match result {
             Ok(()) => Support::Yes,

@@ -6,6 +6,7 @@ pub mod features;
 pub mod listed;
 pub mod object;
 pub mod path;
+pub mod points;
 pub mod sampling;
 pub mod signature;
 pub mod tables;
@@ -13,13 +14,18 @@ pub mod target;
 pub mod verifier;
 pub mod walk;
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
+use probes_common::clause::{CLAUSE_MARKER, EXCHANGE_MARKER, PREDICATE_MARKER};
 use probes_common::loss::LOSS_KINDS;
 
-use crate::program::codegen::{self, Compiled, Shape};
-use crate::program::insn::MapName;
+use crate::program::argument::Used;
+use crate::program::codegen::site::Site;
+use crate::program::codegen::{self, Shape};
+use crate::program::insn::{Insn, MapName};
+use crate::program::splice::Part;
 use crate::program::tree::Clause;
 use crate::providers::{Kernel, Probe, Provider};
 use crate::sys::{bpf, perf, process, tracefs};
@@ -28,6 +34,7 @@ use budget::Limits;
 use features::Refusal;
 use object::{ClauseMaps, Linked, Maps};
 use path::{Hook, Path};
+use points::{Attached, Loaded, Points};
 use probes_common::walk::{Span, Standing};
 use sampling::{Samplers, Sampling};
 use tables::Tables;
@@ -49,6 +56,8 @@ pub struct Request<'a> {
     pub ring_bytes: u32,
     /// For a provider that samples.
     pub sampling: Option<Sampling>,
+    /// For a provider of functions.
+    pub points: Option<&'a Points>,
     /// Print the whole of what the verifier says.
     pub verifier_log: bool,
 }
@@ -65,6 +74,8 @@ pub struct Enabled {
     links: Vec<OwnedFd>,
     walkers: Option<Walkers>,
     sampler: Option<(OwnedFd, Sampling)>,
+    points: Option<Loaded>,
+    attached: Attached,
     samplers: Option<Samplers>,
     /// At the end of the samplers.
     samples_due: Option<u64>,
@@ -153,24 +164,45 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     if path.hook != Hook::Raw && probes.iter().any(|probe| !found.tracepoints.contains_key(probe.tracepoint)) {
         return Err(Refusal::not_here("the kernel has no BTF").into());
     }
-    let kernel = Kernel { btf: found.clone(), task_direct: path.task_direct };
-    let compiled = compile(request, path, found)?;
+    let machine = machine(request, path, found);
+    let (predicate, compiled) = match provider.points {
+        Some(_) => {
+            codegen::compile_parts(request.clause, &machine).map(|(predicate, action)| (Some(predicate), action))?
+        }
+        None => (None, codegen::compile(request.clause, &machine)?),
+    };
+    let text_rooms = request.points.map(|points| points.text_rooms(&machine.used)).unwrap_or_default();
+    let kernel = Kernel { btf: found.clone(), task_direct: path.task_direct, used: machine.used.clone(), text_rooms };
+    let exchange = codegen::site::exchange(machine.compare_exchange)?;
+    let mut parts =
+        vec![Part { marker: CLAUSE_MARKER, code: &compiled.code }, Part { marker: EXCHANGE_MARKER, code: &exchange }];
+    parts.extend(predicate.as_ref().map(|code| Part { marker: PREDICATE_MARKER, code }));
 
     // Shared by all providers; a program that has no use for one does not have it.
     let mut shared = request.target.globals(found);
     shared.push(("TASK_DIRECT", u32::from(path.task_direct).to_ne_bytes().to_vec()));
     shared.push(("HEAD_WANTED", u32::from(provider.needs_head(request.clause, facts)).to_ne_bytes().to_vec()));
     shared.push(("VERDICT_KEPT", u32::from(path.is_never_preempted()).to_ne_bytes().to_vec()));
+    let all_meant = request.points.is_some_and(|points| points::will_be_exact(points, request.target))
+        && facts == 0
+        && !provider.needs_head(request.clause, facts);
+    shared.push(("ALL_MEANT", u32::from(all_meant).to_ne_bytes().to_vec()));
     shared.push(("TASK_PT_REGS", u32::from(path.task_pt_regs).to_ne_bytes().to_vec()));
     shared.extend(arch::globals(found));
     let own = (provider.globals)(&kernel, facts);
     let mut entries = request.target.map_entries();
     entries.extend((provider.map_entries)(facts));
-    let machine = tables::machine(found);
-    entries.push((STACKS, budget::stacks(request.limits, machine)));
-    let on_demand: &[&str] = if machine.on_demand { &[STACKS] } else { &[] };
-    let linked = Linked::new(provider.object, &shared, &own, &entries, on_demand)?;
-    if machine.on_demand
+    let memory = tables::machine(found);
+    entries.push((STACKS, budget::stacks(request.limits, memory)));
+    let mut on_demand: Vec<&str> = Vec::new();
+    if memory.on_demand {
+        on_demand.push(STACKS);
+        on_demand.extend(provider.large_values.map(|(map, _)| map));
+    } else {
+        entries.extend(provider.large_values);
+    }
+    let linked = Linked::new(provider.object, &shared, &own, &entries, &on_demand)?;
+    if memory.on_demand
         && let Some(stacks) = linked.maps.get(STACKS)
     {
         tables::warm(stacks.as_fd())?;
@@ -202,7 +234,7 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
             (Hook::Classic | Hook::Typed, _) => (Hook::Typed, probe.typed),
             (Hook::Raw, _) => (Hook::Raw, probe.raw.context("the program needs types")?),
         };
-        let insns = linked.instructions(name, &compiled.code, &descriptors)?;
+        let insns = linked.instructions(name, &parts, &descriptors)?;
         let btf_id = found.tracepoints.get(probe.tracepoint).copied();
         let log = path.is_last_resort() || request.verifier_log;
         let program = object::load(name, &insns, linked.license(), hook, btf_id, log)
@@ -211,17 +243,25 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     }
     let walkers = match provider.walk {
         Some(walk) => Some(Walkers::load(walk, provider, found, |name| {
-            Ok((linked.instructions(name, &compiled.code, &descriptors)?, linked.license().clone()))
+            Ok((linked.instructions(name, &parts, &descriptors)?, linked.license().clone()))
         })?),
         None => None,
     };
     let sampler = match (provider.sampler, request.sampling) {
         (Some(name), Some(sampling)) => {
-            let insns = linked.instructions(name, &compiled.code, &descriptors)?;
+            let insns = linked.instructions(name, &parts, &descriptors)?;
             let log = path.is_last_resort() || request.verifier_log;
             let program = object::load_sampler(name, &insns, linked.license(), log)
                 .map_err(|error| Refusal::load(provider, sampling.event.name, error, request.verifier_log))?;
             Some((program, sampling))
+        }
+        _ => None,
+    };
+    let points = match (provider.points, request.points) {
+        (Some(programs), Some(points)) => {
+            let source = SiteSource { linked: &linked, parts: &parts, maps: &descriptors, machine: &machine };
+            let whole_log = request.verifier_log;
+            Some(Loaded::new(points, request.target, &machine.used, provider, programs, &source, whole_log)?)
         }
         _ => None,
     };
@@ -236,15 +276,38 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
         links: Vec::new(),
         walkers,
         sampler,
+        points,
+        attached: Attached::default(),
         samplers: None,
         samples_due: None,
     })
 }
 
-fn compile(request: &Request, path: Path, found: &Found) -> Result<Compiled> {
+/// Programs of points: what depends on the site, beside the clause.
+struct SiteSource<'a> {
+    linked: &'a Linked,
+    parts: &'a [Part<'a>],
+    maps: &'a ClauseDescriptors<'a>,
+    machine: &'a codegen::Machine,
+}
+
+impl points::Source for SiteSource<'_> {
+    fn instructions(&self, program: &str, site: &Site) -> Result<Vec<Insn>> {
+        let codes = codegen::site::compile(site, self.machine)?;
+        let of_site = codes.iter().map(|(marker, code)| Part { marker: *marker, code });
+        let parts: Vec<Part> = self.parts.iter().copied().chain(of_site).collect();
+        self.linked.instructions(program, &parts, self.maps)
+    }
+
+    fn license(&self) -> &CString {
+        self.linked.license()
+    }
+}
+
+fn machine(request: &Request, path: Path, found: &Found) -> codegen::Machine {
     let provider = request.provider;
     let task = |member| found.offset("task_struct", member);
-    let machine = codegen::Machine {
+    codegen::Machine {
         // A task that a typed program was given can be read whatever the kernel.
         task_direct: path.task_direct || provider.about_another && path.is_typed(),
         another: provider.about_another.then(|| another(found)),
@@ -255,8 +318,8 @@ fn compile(request: &Request, path: Path, found: &Found) -> Result<Compiled> {
         firing_bytes: provider.firing_bytes,
         firing_texts: provider.firing_texts,
         intervals: request.intervals,
-    };
-    Ok(codegen::compile(request.clause, &machine)?)
+        used: Used::by(request.clause),
+    }
 }
 
 fn another(found: &Found) -> codegen::Another {
@@ -314,6 +377,9 @@ impl Enabled {
         if let Some((program, sampling)) = &self.sampler {
             self.samplers = Some(Samplers::attach(*sampling, program.as_fd())?);
         }
+        if let Some(points) = &self.points {
+            self.attached = points.attach()?;
+        }
         target.add_existing_children(self.maps["TARGETS"].as_fd(), self.maps.get("GENERATION").map(AsFd::as_fd))
     }
 
@@ -364,11 +430,30 @@ impl Enabled {
         self.end()?;
         // Entries first: a return whose entry was seen is seen.
         self.samplers_end();
+        self.attached.links.reverse();
+        while let Some(link) = self.attached.links.pop() {
+            drop(link);
+        }
         while let Some(link) = self.links.pop() {
             drop(link);
         }
         process::wait_for_grace_period();
         Ok(())
+    }
+
+    /// Points that the kernel refused, and why.
+    pub fn refused_points(&self) -> &[(String, String)] {
+        &self.attached.refused
+    }
+
+    /// How its points are attached.
+    pub fn point_ways(&self) -> Vec<points::How> {
+        self.points.as_ref().map(Loaded::ways).unwrap_or_default()
+    }
+
+    /// Takes off one of those that take long; how many are left. None: there was none.
+    pub fn detach_slow(&mut self) -> Option<usize> {
+        self.attached.slow.pop().map(|_| self.attached.slow.len())
     }
 
     fn samplers_end(&mut self) {
@@ -389,14 +474,17 @@ impl Enabled {
 
     /// Firings that programs missed since BPF ran on the CPU already. None: this kernel does not tell.
     pub fn recursion_misses(&self) -> Option<u64> {
-        self.programs.iter().map(|program| bpf::prog_info(program.program.as_fd()).ok()?.recursion_misses).sum()
+        self.loaded().map(|(_, program)| bpf::prog_info(program.as_fd()).ok()?.recursion_misses).sum()
+    }
+
+    fn loaded(&self) -> impl Iterator<Item = (&'static str, &OwnedFd)> {
+        let own = self.programs.iter().map(|program| (program.probe.tracepoint, &program.program));
+        own.chain(self.points.iter().flat_map(Loaded::programs))
     }
 
     /// Each program with its own account of what it cost.
     pub fn programs(&self) -> impl Iterator<Item = (&'static str, bpf::ProgramInfo)> + '_ {
-        self.programs
-            .iter()
-            .filter_map(|program| Some((program.probe.tracepoint, bpf::prog_info(program.program.as_fd()).ok()?)))
+        self.loaded().filter_map(|(name, program)| Some((name, bpf::prog_info(program.as_fd()).ok()?)))
     }
 
     pub fn loss_map(&self) -> BorrowedFd<'_> {

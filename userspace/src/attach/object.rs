@@ -9,8 +9,8 @@ use aya_obj::Object;
 use aya_obj::generated::bpf_insn;
 
 use super::path::Hook;
-use crate::program::insn::{Code, Insn, MapName};
-use crate::program::splice;
+use crate::program::insn::{Insn, MapName};
+use crate::program::splice::{self, Part};
 use crate::sys::bpf::{self, LoadError, MapSpec, ProgramSpec};
 
 /// Maps by name.
@@ -79,8 +79,8 @@ impl Linked {
         self.maps.get(name).map(AsFd::as_fd).ok_or_else(|| anyhow!("the object has no map `{name}`"))
     }
 
-    /// The finished instructions of one program.
-    pub fn instructions(&self, program: &str, code: &Code, clause_maps: &impl ClauseMaps) -> Result<Vec<Insn>> {
+    /// The finished instructions of one program, with these parts in the places of their markers.
+    pub fn instructions(&self, program: &str, parts: &[Part], clause_maps: &impl ClauseMaps) -> Result<Vec<Insn>> {
         let definition =
             self.object.programs.get(program).ok_or_else(|| anyhow!("the object has no program `{program}`"))?;
         let function = self
@@ -89,12 +89,12 @@ impl Linked {
             .get(&definition.function_key())
             .ok_or_else(|| anyhow!("program `{program}` has no code"))?;
         let host: Vec<Insn> = function.instructions.iter().map(insn).collect();
-        for (_, name) in &code.maps {
+        for (_, name) in parts.iter().flat_map(|part| &part.code.maps) {
             if clause_maps.descriptor(*name).is_none() {
                 return Err(anyhow!("the clause refers to {name:?}, which does not exist"));
             }
         }
-        splice::splice(&host, code, |name| clause_maps.descriptor(name).map_or(-1, |fd| fd.as_raw_fd()))
+        splice::splice(&host, parts, |name| clause_maps.descriptor(name).map_or(-1, |fd| fd.as_raw_fd()))
             .with_context(|| format!("link the clause into `{program}`"))
     }
 

@@ -40,10 +40,17 @@ pub enum Command {
     /// One line a thread: on the CPU, waiting for one, blocked; switches, system calls, hottest function
     #[command(after_help = THREADS_EXAMPLES)]
     Threads(Box<Threads>),
+    /// Count and time calls of functions: of a library, an executable or the kernel; tracepoints and USDT probes
+    #[command(after_help = FUNC_EXAMPLES)]
+    Func(Box<Func>),
     /// Show providers and the fields that --by, --where and --agg can name
     List {
-        /// Only fields whose name matches this pattern, such as 'arg*'
+        /// Only fields whose name matches this pattern, such as 'arg*'; or the functions, tracepoints and USDT probes that
+        /// a pattern of `spoor func` matches, such as 'libc:mem*'
         glob: Option<String>,
+        /// Functions of the files that this process runs
+        #[arg(short = 'p', long = "pid", value_name = "PID", value_parser = super::number::pid)]
+        pid: Option<u32>,
     },
     /// Show what this kernel and these privileges allow, and what will not work
     Doctor,
@@ -86,6 +93,61 @@ const THREADS_EXAMPLES: &str = "Examples:
 on-cpu, runnable and blocked add up to the time that the thread lived while it was traced.
 user and kernel are on-cpu, divided as the samples of the thread are.
 What next: spoor profile -t TID, spoor offcpu -t TID, spoor syscalls -t TID -L";
+
+const FUNC_EXAMPLES: &str = "Patterns:
+  libc:malloc              a function of a library, by its short name
+  /opt/app:store::put*     of a file; C++ and Rust names as in the source
+  malloc                   of the executable, else of its libraries, else of the kernel
+  /opt/app:+0x1234         an instruction, by its offset in the file
+  kernel:vfs_*             functions of the kernel
+  tracepoint:sched:sched_switch
+  usdt:/usr/bin/python3:python:gc__start
+
+Examples:
+  spoor func -p 4242 -d 5s 'libc:mem*'                  how often each is called
+  spoor func -p 4242 -d 5s -L libssl:SSL_read           with durations
+  spoor func -p 4242 -d 5s libc:malloc --agg 'quantize(arg0)'
+  spoor func -p 4242 -d 5s libc:malloc --by ustack      who calls it
+  spoor func -p 4242 -d 5s libc:open64 --by 'str(arg0)' --where 'str(arg0) == \"/etc/*\"'
+  spoor func -d 5s tracepoint:sched:sched_switch --by prev_comm
+
+Fields: spoor list; what a pattern matches: spoor list PATTERN";
+
+#[derive(Debug, Args)]
+pub struct Func {
+    /// Functions, tracepoints and USDT probes; * stands for any name
+    #[arg(value_name = "PATTERN", required = true)]
+    pub patterns: Vec<String>,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub time: TimeArgs,
+    #[command(flatten)]
+    pub points: PointArgs,
+    #[command(flatten)]
+    pub naming: NamingArgs,
+    #[command(flatten)]
+    pub clause: ClauseArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Wait for the return and measure how long each call takes: total, average, p50, p99 and maximum
+    #[arg(short = 'L', long)]
+    pub latency: bool,
+    /// Run COMMAND, trace it from its first instruction, and end when it ends
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What to record")]
+pub struct PointArgs {
+    /// Stop where the patterns match more than this
+    #[arg(long, value_name = "N", default_value_t = 1000, allow_hyphen_values = true, value_parser = super::number::count)]
+    pub max_probes: u32,
+    /// Trace more than 20 points where the kernel takes 0.1 s and more to detach each (before 6.6)
+    #[arg(long)]
+    pub slow_detach: bool,
+}
 
 #[derive(Debug, Args)]
 pub struct Threads {

@@ -117,6 +117,7 @@ pub fn path_of(provider: &'static Provider) -> Result<String> {
         intervals: false,
         ring_bytes: 4096,
         sampling,
+        points: None,
         verifier_log: false,
     })?;
     let task = if enabled.path.task_direct { "task read directly" } else { "task copied" };

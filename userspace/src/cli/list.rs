@@ -14,7 +14,7 @@ use crate::program::tree::Type;
 use crate::providers::{PROVIDERS, Provider};
 
 /// Providers with the kernel path that they take here, then fields with types and units.
-pub fn list(pattern: Option<&str>) -> Result<String> {
+pub fn list(pattern: Option<&str>, _pid: Option<u32>) -> Result<String> {
     let glob = Glob::parse(pattern.unwrap_or("*").as_bytes())
         .map_err(|error| UsageError::new(&format!("`{}`: {error}", printable(pattern.unwrap_or("*"))), "'arg*'"))?;
     let mut out = String::new();

@@ -2,6 +2,7 @@
 pub mod args;
 pub mod doctor;
 pub mod duration;
+pub mod func;
 pub mod list;
 pub mod number;
 pub mod plan;

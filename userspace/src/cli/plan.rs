@@ -12,6 +12,7 @@ use super::args::{
     TimeArgs, WaitArgs,
 };
 use crate::attach::budget::Limits;
+use crate::attach::points::Points;
 use crate::attach::sampling::{EVENTS, Event, Sampling};
 use crate::attach::target::{Target, cgroup_folder};
 use crate::merge::order::{Direction, Order, SortBy};
@@ -49,6 +50,10 @@ pub struct Plan {
     pub interval: Option<Duration>,
     /// For a provider that samples.
     pub sampling: Option<Sampling>,
+    /// For a provider of functions.
+    pub points: Option<Points>,
+    /// What was decided for the user.
+    pub notes: Vec<String>,
     /// How much is to be found out about a frame.
     pub naming: Options,
     pub order: Order,
@@ -70,25 +75,25 @@ pub struct Beside {
 }
 
 /// What commands have in common, as typed.
-struct Typed {
-    command_name: &'static str,
-    provider: &'static Provider,
-    target: TargetArgs,
-    time: TimeArgs,
-    clause: ClauseArgs,
-    output: OutputArgs,
-    events: bool,
-    ring_bytes: u32,
-    columns: Vec<ColumnText>,
+pub(super) struct Typed {
+    pub command_name: &'static str,
+    pub provider: &'static Provider,
+    pub target: TargetArgs,
+    pub time: TimeArgs,
+    pub clause: ClauseArgs,
+    pub output: OutputArgs,
+    pub events: bool,
+    pub ring_bytes: u32,
+    pub columns: Vec<ColumnText>,
     /// What options say that are no part of every command.
-    condition: Option<Expr>,
-    run: Vec<OsString>,
-    sampling: Option<Sampling>,
-    naming: Options,
+    pub condition: Option<Expr>,
+    pub run: Vec<OsString>,
+    pub sampling: Option<Sampling>,
+    pub naming: Options,
 }
 
 /// Title, name in JSON, function.
-type ColumnText = (&'static str, &'static str, &'static str);
+pub(super) type ColumnText = (&'static str, &'static str, &'static str);
 
 /// Errors: [`UsageError`], which exits with 2.
 pub fn syscalls(args: Syscalls) -> Result<Plan> {
@@ -251,7 +256,7 @@ const THREAD_COLUMNS: [(&str, &str, Unit); 9] = [
 /// The keys of --wakers.
 const WAKERS: &str = "waker,waker_kstack,waker_ustack";
 
-fn naming(args: &NamingArgs) -> Options {
+pub(super) fn naming(args: &NamingArgs) -> Options {
     Options { inlines: args.inlines, lines: args.lines }
 }
 
@@ -284,8 +289,13 @@ fn waits(args: &WaitArgs, states: Vec<u64>, scope: &Scope) -> Option<Expr> {
 const STACKS_SHOWN: usize = 10;
 
 fn plan(typed: Typed) -> Result<Plan> {
+    let scope = Scope::new(typed.provider.fields.iter());
+    plan_in(typed, scope)
+}
+
+/// `scope`: the provider's fields, and those that this run has besides.
+pub(super) fn plan_in(typed: Typed, scope: Scope) -> Result<Plan> {
     let Typed { provider, clause, .. } = &typed;
-    let scope = Scope::new(provider.fields.iter());
     let predicate = predicate(&typed.target, typed.condition.clone(), clause.predicate.as_deref(), &scope)?;
     let (action, keys, values) = if typed.events {
         (Action::Stream, Vec::new(), Vec::new())
@@ -326,6 +336,8 @@ fn plan(typed: Typed) -> Result<Plan> {
         duration: typed.time.duration,
         interval: typed.time.interval,
         sampling: typed.sampling,
+        points: None,
+        notes: Vec::new(),
         naming: typed.naming,
         order,
         format,
@@ -356,7 +368,7 @@ fn check_format(typed: &Typed, format: Format, has_stacks: bool) -> Result<()> {
     Ok(())
 }
 
-fn target(args: &TargetArgs) -> Result<Target> {
+pub(super) fn target(args: &TargetArgs) -> Result<Target> {
     let cgroups = args.cgroups.iter().map(|path| cgroup_folder(path)).collect::<Result<Vec<_>>>()?;
     Ok(Target {
         pids: args.pids.clone(),

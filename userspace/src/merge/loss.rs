@@ -27,7 +27,7 @@ pub struct Context {
 type Sentence = (LossKind, &'static str, bool, &'static str, &'static str);
 
 /// Kind, name in JSON, whether something is lost, what happened, what to do. `{keys}` and `{ring}` are filled in.
-const SENTENCES: [Sentence; 19] = [
+const SENTENCES: [Sentence; 21] = [
     (
         LossKind::TableFull,
         "table_full",
@@ -125,6 +125,14 @@ const SENTENCES: [Sentence; 19] = [
         "times that a thread got or left a CPU unseen: the wait is counted with its next one, as long as the kernel's account says",
         "",
     ),
+    (
+        LossKind::ArgumentUnreadable,
+        "argument_unreadable",
+        true,
+        "arguments counted as 0: the memory that they lie in could not be read",
+        "",
+    ),
+    (LossKind::TextFailed, "text_failed", true, "firings not counted: no room to look at a text", ""),
 ];
 
 /// Lines for everything that is not zero.

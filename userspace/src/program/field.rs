@@ -8,6 +8,9 @@ use super::tree::Type;
 /// Words of a string field: 16 bytes, NUL padded (the kernel's TASK_COMM_LEN).
 pub const TEXT_WORDS: usize = 2;
 
+/// The longest text that is copied from where an argument points to.
+pub const COPIED_BYTES: usize = probes_common::text::TEXT_BYTES_MAX;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unit {
     /// A plain number: a count, an id, a bit set.
@@ -47,6 +50,17 @@ pub enum Source {
         size: u8,
     },
     Common(Common),
+    /// An argument of the point that was hit, by its number. Those that a clause names stand in the firing from `offset` on,
+    /// in the order of their numbers.
+    Argument {
+        offset: u16,
+        number: u16,
+    },
+    /// The text that an argument, or what was returned, points to; likewise.
+    Copied {
+        offset: u16,
+        number: u16,
+    },
     /// An expression over the provider's other fields, such as `(ret < 0) * -ret`.
     Computed(&'static str),
 }
@@ -87,6 +101,21 @@ pub struct Field {
 }
 
 impl Field {
+    /// A text that lies elsewhere: a key holds its id.
+    pub fn is_copied(&self) -> bool {
+        matches!(self.source, Source::Copied { .. })
+    }
+
+    /// Bytes of the longest text.
+    pub fn text_room(&self) -> usize {
+        match self.source {
+            Source::Copied { .. } => COPIED_BYTES,
+            // The kernel keeps the name of a thread with the NUL that ends it.
+            Source::Common(Common::Comm) => TEXT_WORDS * 8 - 1,
+            _ => TEXT_WORDS * 8,
+        }
+    }
+
     pub fn ty(&self) -> Type {
         match self.kind {
             Kind::Number(ty) => ty,

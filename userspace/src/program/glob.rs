@@ -125,6 +125,14 @@ impl Glob {
         self.items.iter().map(only_byte).collect()
     }
 
+    /// What all texts that match begin with, where that is all there is to it.
+    pub fn is_prefix(&self) -> Option<Vec<u8>> {
+        if self.star != 1 << self.items.len() {
+            return None;
+        }
+        self.items.iter().map(only_byte).collect()
+    }
+
     /// A text of the pattern: parses to an equal one.
     pub fn pattern(&self) -> Vec<u8> {
         let mut out = Vec::new();

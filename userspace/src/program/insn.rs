@@ -100,6 +100,7 @@ pub enum Helper {
     RingbufReserve = 131,
     RingbufSubmit = 132,
     ThisCpuPtr = 154,
+    GetAttachCookie = 174,
 }
 
 /// A map that generated code refers to; the loader knows its descriptor.
@@ -222,6 +223,12 @@ impl Assembler {
     pub fn compare_exchange(&mut self, base: Reg, off: i16, src: Reg) {
         const BPF_CMPXCHG: i32 = 0xf1;
         self.push(0xdb, base, src.0, off, BPF_CMPXCHG);
+    }
+
+    /// Swaps `src` and `*(u64 *)(base + off)`. Kernel: 5.12.
+    pub fn exchange(&mut self, base: Reg, off: i16, src: Reg) {
+        const BPF_XCHG: i32 = 0xe1;
+        self.push(0xdb, base, src.0, off, BPF_XCHG);
     }
 
     pub fn call(&mut self, helper: Helper) {

@@ -1,4 +1,5 @@
 //! Clause in, instructions out: expressions, types, code. Pure: knows no kernel, no aya, does no I/O.
+pub mod argument;
 pub mod buckets;
 pub mod check;
 pub mod codegen;

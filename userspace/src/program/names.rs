@@ -1,7 +1,7 @@
 //! The side of `==` that names something: a pattern for a string field, the values that an enumeration's names stand for.
 use super::check::Checker;
 use super::error::ProgramError;
-use super::field::{Common, Field, Names, Source, TEXT_WORDS};
+use super::field::{Field, Names};
 use super::glob::{self, Glob};
 use super::parse::{Ast, AstKind};
 use super::scope::nearest;
@@ -18,8 +18,7 @@ impl Checker<'_> {
             _ => return Err(self.error(ast.span, format!("`{}` is text and compares with no number", field.name))),
         };
         let glob = Glob::parse(pattern).map_err(|error| self.error(ast.span, error.to_string()))?;
-        // The kernel keeps the name of a thread with the NUL that ends it.
-        let room = TEXT_WORDS * 8 - usize::from(field.source == Source::Common(Common::Comm));
+        let room = field.text_room();
         if glob.min_len() <= room {
             return Ok(glob);
         }

@@ -1,9 +1,9 @@
-//! Puts a clause's code in the place of the marker that its provider calls (probes-ebpf/src/clause.rs).
-//! Input: the provider's instructions and the clause's; output: one program. Jumps across the place are stretched, and
+//! Puts a clause's code in the place of the marker that its provider calls (probes-ebpf/src/clause.rs), and what depends on
+//! the way of attaching in the places of others. Input: the provider's instructions and those parts; output: one program. Jumps across the place are stretched, and
 //! what the clause reads and writes through its base registers goes to the stack through r10: before 6.8 the verifier
 //! follows the precision of a spilled number through r10 only, takes two paths that differ in it for one, and cuts a
 //! branch out as dead that is not (v6.8 kernel/bpf/verifier.c: backtrack_insn, INSN_F_STACK_ACCESS).
-use probes_common::clause::CLAUSE_MARKER;
+use probes_common::clause::{ARGUMENTS_MARKER, CLAUSE_MARKER, PREDICATE_MARKER};
 
 use super::codegen::{FIRING, FRAME};
 use super::insn::{Code, Insn, MapName, R2, R3, R10, Reg};
@@ -38,28 +38,33 @@ impl std::fmt::Display for SpliceError {
 
 impl std::error::Error for SpliceError {}
 
-/// Replaces every marker by `code`, whose map references become what `descriptor` says.
-pub fn splice(host: &[Insn], code: &Code, descriptor: impl Fn(MapName) -> i32) -> Result<Vec<Insn>, SpliceError> {
-    let mut clause = code.insns.clone();
-    for (at, map) in &code.maps {
-        clause[*at].imm = descriptor(*map);
-    }
+/// What to put in the place of one marker.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    pub marker: i32,
+    pub code: &'a Code,
+}
+
+/// Replaces every marker by its part's code, whose map references become what `descriptor` says.
+pub fn splice(host: &[Insn], parts: &[Part], descriptor: impl Fn(MapName) -> i32) -> Result<Vec<Insn>, SpliceError> {
+    let resolved: Vec<(i32, Vec<Insn>)> =
+        parts.iter().map(|part| (part.marker, resolve(part.code, &descriptor))).collect();
+    let part_of = |insn: &Insn| resolved.iter().find(|(marker, _)| is_call_of(insn, *marker));
     // Where each instruction of the host begins in the result.
     let mut begins = Vec::with_capacity(host.len() + 1);
     let mut length = 0;
     for insn in host {
         begins.push(length);
-        length += if is_marker(insn) { clause.len() } else { 1 };
+        length += part_of(insn).map_or(1, |(_, code)| code.len());
     }
     begins.push(length);
 
     let mut spliced = Vec::with_capacity(length);
     let mut second_half = false;
     for (at, insn) in host.iter().enumerate() {
-        if is_marker(insn) {
-            let firing = stack_address(&host[..at], R2).ok_or(SpliceError::NoFrame)?;
-            let frame = stack_address(&host[..at], R3).ok_or(SpliceError::NoFrame)?;
-            spliced.extend(clause.iter().map(|insn| through_r10(*insn, firing, frame)));
+        if let Some((marker, code)) = part_of(insn) {
+            let bases = bases(*marker, &host[..at])?;
+            spliced.extend(code.iter().map(|insn| through_r10(*insn, bases)));
             continue;
         }
         let mut insn = *insn;
@@ -80,9 +85,30 @@ pub fn splice(host: &[Insn], code: &Code, descriptor: impl Fn(MapName) -> i32) -
     Ok(spliced)
 }
 
+fn resolve(code: &Code, descriptor: &impl Fn(MapName) -> i32) -> Vec<Insn> {
+    let mut insns = code.insns.clone();
+    for (at, map) in &code.maps {
+        insns[*at].imm = descriptor(*map);
+    }
+    insns
+}
+
+/// Where on the stack the bases of the code at a marker point. None: they are used as they are.
+type Bases = [Option<i16>; 2];
+
+/// Arguments may go to a map's value; the clause works on the stack only.
+fn bases(marker: i32, before: &[Insn]) -> Result<Bases, SpliceError> {
+    let (firing, frame) = (stack_address(before, R2), stack_address(before, R3));
+    match marker {
+        CLAUSE_MARKER | PREDICATE_MARKER if firing.is_none() || frame.is_none() => Err(SpliceError::NoFrame),
+        CLAUSE_MARKER | PREDICATE_MARKER | ARGUMENTS_MARKER => Ok([firing, frame]),
+        _ => Ok([None, None]),
+    }
+}
+
 /// How often the program hands a firing to its clause.
 pub fn markers(host: &[Insn]) -> usize {
-    host.iter().filter(|insn| is_marker(insn)).count()
+    host.iter().filter(|insn| is_call_of(insn, CLAUSE_MARKER)).count()
 }
 
 /// Where on the stack `reg` points behind these instructions: `reg = r10; reg += offset` stand in one piece.
@@ -99,8 +125,8 @@ fn writes_or_branches(insn: &Insn, reg: Reg) -> bool {
     matches!(class, 5 | 6) || (insn.dst == reg.0 && !matches!(class, ST | STX))
 }
 
-/// An access through a base register of the clause becomes one of the stack itself.
-fn through_r10(mut insn: Insn, firing: i16, frame: i16) -> Insn {
+/// An access through a base register that points to the stack becomes one of the stack itself.
+fn through_r10(mut insn: Insn, [firing, frame]: Bases) -> Insn {
     let base = match insn.code & 7 {
         LDX => &mut insn.src,
         ST | STX => &mut insn.dst,
@@ -109,15 +135,16 @@ fn through_r10(mut insn: Insn, firing: i16, frame: i16) -> Insn {
     let at = match Reg(*base) {
         FIRING => firing,
         FRAME => frame,
-        _ => return insn,
+        _ => None,
     };
+    let Some(at) = at else { return insn };
     *base = R10.0;
     insn.off += at;
     insn
 }
 
-fn is_marker(insn: &Insn) -> bool {
-    insn.code == CALL && insn.src == 0 && insn.imm == CLAUSE_MARKER
+fn is_call_of(insn: &Insn, helper: i32) -> bool {
+    insn.code == CALL && insn.src == 0 && insn.imm == helper
 }
 
 /// Jumps of class JMP and JMP32 that go by an offset.
@@ -132,6 +159,10 @@ mod tests {
 
     fn marker() -> Insn {
         Insn { code: CALL, dst: 0, src: 0, off: 0, imm: CLAUSE_MARKER }
+    }
+
+    fn clause(code: &Code) -> Part<'_> {
+        Part { marker: CLAUSE_MARKER, code }
     }
 
     /// Both places and the marker, as a provider has them.
@@ -162,7 +193,7 @@ mod tests {
         let forth = Insn { code: 0x05 | Jump::Eq as u8, dst: 1, src: 0, off: 5, imm: 0 };
         let back = Insn { code: 0x05, dst: 0, src: 0, off: -7, imm: 0 };
         let host = [&[forth][..], &call(), &[back, exit()]].concat();
-        let spliced = splice(&host, &three_insns(), |_| 0).unwrap();
+        let spliced = splice(&host, &[clause(&three_insns())], |_| 0).unwrap();
         assert_eq!(spliced.len(), 10);
         assert_eq!((spliced[0].off, spliced[8].off), (7, -9));
     }
@@ -172,14 +203,14 @@ mod tests {
         let half = Insn { code: 0, dst: 0, src: 0, off: 0, imm: 5 };
         let load = Insn { code: LOAD_64, dst: 1, src: 0, off: 0, imm: 9 };
         let host = [&[load, half][..], &call(), &[exit()]].concat();
-        assert_eq!(splice(&host, &three_insns(), |_| 0).unwrap()[..2], host[..2]);
+        assert_eq!(splice(&host, &[clause(&three_insns())], |_| 0).unwrap()[..2], host[..2]);
     }
 
     #[test]
     fn map_references_become_descriptors() {
         let mut asm = Assembler::default();
         asm.map(R1, MapName::Ring);
-        let spliced = splice(&call(), &asm.finish().unwrap(), |_| 42).unwrap();
+        let spliced = splice(&call(), &[clause(&asm.finish().unwrap())], |_| 42).unwrap();
         assert_eq!(spliced[4].imm, 42);
     }
 
@@ -198,7 +229,7 @@ mod tests {
         wanted.store_imm(Size::B4, R10, -256 + 16, 7);
         wanted.load(Size::B8, R0, R1, 8);
         wanted.mov(R1, FRAME);
-        assert_eq!(splice(&call(), &code, |_| 0).unwrap()[4..], wanted.finish().unwrap().insns);
+        assert_eq!(splice(&call(), &[clause(&code)], |_| 0).unwrap()[4..], wanted.finish().unwrap().insns);
     }
 
     #[test]
@@ -207,10 +238,10 @@ mod tests {
         let overwritten = Insn { code: 0xb7, dst: R2.0, src: 0, off: 0, imm: 1 };
         let branch = Insn { code: 0x05, dst: 0, src: 0, off: 0, imm: 0 };
         for host in [vec![marker()], vec![mov, add, marker()], [&call()[..4], &[overwritten, marker()]].concat()] {
-            assert_eq!(splice(&host, &three_insns(), |_| 0), Err(SpliceError::NoFrame));
+            assert_eq!(splice(&host, &[clause(&three_insns())], |_| 0), Err(SpliceError::NoFrame));
         }
         let host = [&call()[..4], &[branch, marker()]].concat();
-        assert_eq!(splice(&host, &three_insns(), |_| 0), Err(SpliceError::NoFrame));
+        assert_eq!(splice(&host, &[clause(&three_insns())], |_| 0), Err(SpliceError::NoFrame));
     }
 
     #[test]
@@ -221,6 +252,6 @@ mod tests {
         }
         let over = Insn { code: 0x05, dst: 0, src: 0, off: 5, imm: 0 };
         let host = [&[over][..], &call(), &[exit()]].concat();
-        assert_eq!(splice(&host, &asm.finish().unwrap(), |_| 0), Err(SpliceError::TooLong));
+        assert_eq!(splice(&host, &[clause(&asm.finish().unwrap())], |_| 0), Err(SpliceError::TooLong));
     }
 }

@@ -83,7 +83,7 @@ pub enum Node {
     OneOf(Box<Expr>, Vec<u64>),
 }
 
-/// A key of an aggregation: a number (one word) or a string field (two words).
+/// A key of an aggregation: a number or the id of a text (one word), or a string field (two words).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Key {
     Number { name: String, expr: Expr },
@@ -102,6 +102,7 @@ impl Key {
     pub fn words(&self) -> usize {
         match self {
             Key::Number { .. } => 1,
+            Key::Text { field } if field.is_copied() => 1,
             Key::Text { .. } => super::field::TEXT_WORDS,
         }
     }

@@ -1,11 +1,14 @@
 //! The table of providers: what each can tell, and what it needs from the kernel. No provider is named anywhere else.
+pub mod function;
 mod lives;
 pub mod profile;
 pub mod sched;
 pub mod syscall;
 
 use crate::attach::btf::Found;
+use crate::program::argument::Used;
 use crate::program::field::{COMMON, Field};
+use crate::program::scope::Scope;
 use crate::program::tree::Clause;
 use crate::stream::record::Record;
 
@@ -47,6 +50,10 @@ pub struct Provider {
     pub probes: fn(facts: u32, listed: bool) -> Vec<Probe>,
     /// The program that perf events give their samples to.
     pub sampler: Option<&'static str>,
+    /// The programs that points of functions are given to.
+    pub points: Option<PointPrograms>,
+    /// A map of large values, whose memory is taken as it fills; and how many there are where all is taken in advance.
+    pub large_values: Option<(&'static str, u32)>,
     /// Its firings are about a task that is not the one at work: facts come from the firing's head.
     pub about_another: bool,
     /// Programs that walk over all threads at the beginning and for a report.
@@ -82,6 +89,16 @@ impl std::ops::AddAssign for TextFaults {
     }
 }
 
+/// Programs that are attached to points.
+#[derive(Debug, Clone, Copy)]
+pub struct PointPrograms {
+    /// Fires where it is.
+    pub hit: &'static str,
+    /// Notes a call, for `leave` to fire it.
+    pub enter: &'static str,
+    pub leave: &'static str,
+}
+
 /// Programs that the kernel calls for each thread (bpf_iter). Kernel: 5.8.
 #[derive(Debug, Clone, Copy)]
 pub struct Walk {
@@ -113,15 +130,24 @@ pub struct Classic {
     pub first_namespace_only: bool,
 }
 
-/// A map of what has begun and not ended: keys are of 8 bytes, values begin with a monotonic time (0: nothing).
+/// A map of what has begun and not ended, by keys of 8 bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct InFlight {
     pub map: &'static str,
     /// Gathered only with these facts.
     pub facts: u32,
     pub value_words: usize,
-    /// The thread and what it is about, from a value's words.
-    pub describe: fn(&[u64]) -> (u64, String),
+    /// From a value's words; the scope has the names.
+    pub describe: fn(&[u64], &Scope) -> Vec<Begun>,
+}
+
+/// One that has begun and not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// Monotonic.
+    pub since_ns: u64,
+    pub tid: u64,
+    pub what: String,
 }
 
 /// What the globals of a provider are computed from.
@@ -130,9 +156,13 @@ pub struct Kernel {
     pub btf: Found,
     /// Tasks can be read directly (5.11).
     pub task_direct: bool,
+    /// The arguments that the clause names.
+    pub used: Used,
+    /// Bytes of each text that it names, at most.
+    pub text_rooms: Vec<u32>,
 }
 
-pub static PROVIDERS: [&Provider; 3] = [&syscall::PROVIDER, &profile::PROVIDER, &sched::PROVIDER];
+pub static PROVIDERS: [&Provider; 4] = [&syscall::PROVIDER, &profile::PROVIDER, &sched::PROVIDER, &function::PROVIDER];
 
 impl Provider {
     pub fn scope(&self) -> Vec<&'static Field> {

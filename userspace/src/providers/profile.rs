@@ -59,6 +59,8 @@ pub static PROVIDER: Provider = Provider {
     default_key: "kstack,ustack",
     probes: |facts, listed| lives::probes(facts & (FACT_USTACK | FACT_LEAF) != 0, listed),
     sampler: Some("sample"),
+    points: None,
+    large_values: None,
     about_another: false,
     walk: None,
     members: &[],

@@ -166,6 +166,8 @@ pub static PROVIDER: Provider = Provider {
     default_key: "kstack,ustack",
     probes,
     sampler: None,
+    points: None,
+    large_values: None,
     about_another: true,
     walk: Some(Walk { at_start: "at_start", at_end: "at_end" }),
     members: &[

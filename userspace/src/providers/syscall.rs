@@ -9,7 +9,7 @@ use probes_common::syscall::{
 use probes_common::target::UNKNOWN_OFFSET;
 
 use super::lives::{THREAD_END, THREAD_START};
-use super::{Classic, InFlight, Kernel, Probe, Provider, TextFaults};
+use super::{Begun, Classic, InFlight, Kernel, Probe, Provider, TextFaults};
 use crate::program::field::{Field, Kind, Names, Source, Unit};
 use crate::program::tree::Type;
 use crate::render::strace::{self, Call, Text, TextKind};
@@ -88,6 +88,8 @@ pub static PROVIDER: Provider = Provider {
     default_key: "syscall",
     probes,
     sampler: None,
+    points: None,
+    large_values: None,
     about_another: false,
     walk: None,
     members: &[
@@ -102,12 +104,20 @@ pub static PROVIDER: Provider = Provider {
         map: "START",
         facts: FACT_ELAPSED,
         value_words: size_of::<Start>() / 8,
-        describe: |start| (start[START_TID], names::SYSCALLS.name(start[START_ID]).into_owned()),
+        describe: |start, _| {
+            let begun = Begun {
+                since_ns: start[START_TIME],
+                tid: start[START_TID],
+                what: names::SYSCALLS.name(start[START_ID]).into_owned(),
+            };
+            if begun.since_ns == 0 { Vec::new() } else { vec![begun] }
+        },
     }),
     event_text: |record, out| shown(record, out, strace::line),
     event_json: |record, out| shown(record, out, strace::json),
 };
 
+const START_TIME: usize = offset_of!(Start, time_ns) / 8;
 const START_ID: usize = offset_of!(Start, id) / 8;
 const START_TID: usize = offset_of!(Start, tid) / 8;
 

@@ -29,8 +29,7 @@ pub mod usdt_argument;
 
 use std::path::PathBuf;
 
-use crate::program::tree::Type;
-
+pub use crate::program::argument::{Argument, Register, Value};
 pub use libraries::Whom;
 pub use pattern::Pattern;
 pub use search::resolve;
@@ -75,46 +74,4 @@ pub enum Place {
     Kernel { symbol: String },
     /// Below tracefs's `events`.
     Tracepoint { group: String, event: String },
-}
-
-/// A value that a point has when it is hit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Argument {
-    /// `arg0` of a USDT probe; the parameter or the record's field elsewhere.
-    pub name: String,
-    pub ty: Type,
-    /// 1, 2, 4 or 8; of a text the room for it, 0 where that is not fixed.
-    pub bytes: u32,
-    pub value: Value,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value {
-    Constant(i64),
-    /// A register of the user's, whole or its low bytes.
-    Register(Register),
-    /// What lies in the process's memory at `base + displacement + index * scale`.
-    Memory {
-        base: Register,
-        displacement: i64,
-        index: Option<(Register, u8)>,
-    },
-    /// The number of a kernel function's parameter.
-    Parameter(u8),
-    /// A number at this byte of a tracepoint's record.
-    Record(u32),
-    /// A text, NUL-terminated if it does not fill its room, at this byte of the record.
-    RecordText(u32),
-    /// A text in the record, whose place is in the low half of the 32-bit number at this byte.
-    RecordDataLoc(u32),
-    /// The same, with its place counted from behind the 32-bit number.
-    RecordRelLoc(u32),
-}
-
-/// A register by its byte offset in the architecture's struct pt_regs, and by the byte in it that the value begins with
-/// (1 for `%ah`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Register {
-    pub offset: u16,
-    pub shift: u8,
 }

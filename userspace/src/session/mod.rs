@@ -3,6 +3,7 @@ mod signals;
 mod stacks;
 mod tables;
 mod target;
+mod texts;
 mod threads;
 mod watch;
 
@@ -15,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::attach::listed::is_anybody_left;
 use crate::attach::sampling::{DEFAULT_HZ, Sampling};
+use crate::attach::target::Target;
 use crate::attach::{self, Enabled, Request};
 use crate::cli::plan::Plan;
 use crate::error::Advice;
@@ -27,7 +29,7 @@ use crate::program::layout::Layout;
 use crate::program::scope::Scope;
 use crate::program::show::{self, Place};
 use crate::program::tree::{Action, Clause};
-use crate::providers::{Provider, TextFaults};
+use crate::providers::{Begun, Provider, TextFaults};
 use crate::render::report::{Loss, Report};
 use crate::render::{self, Format, State};
 use crate::sinks::{Sink, file, stderr};
@@ -44,6 +46,11 @@ const LISTED_TICK: Duration = Duration::from_millis(100);
 /// A process that lives shorter than this leaves only what the watch of mappings tells to name its frames.
 const SEEN_TICK: Duration = Duration::from_millis(50);
 const LIVE_TICK: Duration = Duration::from_secs(1);
+
+/// Errors: a process or thread that does not exist.
+pub fn check_target(target: &Target) -> Result<()> {
+    target::check(target)
+}
 
 /// What came of it, for the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +130,7 @@ impl Session {
                 intervals: plan.interval.is_some(),
                 ring_bytes: plan.ring_bytes,
                 sampling,
+                points: plan.points.as_ref(),
                 verifier_log: plan.verifier_log,
             })
         };
@@ -198,6 +206,8 @@ impl Session {
             beside.go(&self.plan.target)?;
         }
         self.enabled.go(&self.plan.target)?;
+        let refused = self.enabled.refused_points().iter().map(|(name, why)| format!("{name} is not traced: {why}"));
+        self.at_start.extend(refused);
         if self.plan.provider.walk.is_some() {
             self.since_ns = process::monotonic_ns();
             let standing = self.enabled.begin()?;
@@ -216,14 +226,25 @@ impl Session {
             self.sink.begin().map_err(|error| self.sink.explain(error))?;
         }
         if !self.plan.quiet {
+            for note in &self.plan.notes {
+                stderr::say_line(format_args!("spoor: {note}"));
+            }
             // On one line, so that scripts can wait for it.
-            let (whom, until) = (target::words(&self.plan.target), how_it_ends(&self.plan));
+            let (whom, until) = (self.whom(), how_it_ends(&self.plan));
             stderr::say_line(format_args!("spoor: tracing {whom}; {until}"));
         }
         if let Some(command) = command {
             target::release(command, &self.plan.run)?;
         }
         Ok(())
+    }
+
+    fn whom(&self) -> String {
+        let whom = target::words(&self.plan.target);
+        let Some(points) = &self.plan.points else { return whom };
+        let ways: Vec<&str> = self.enabled.point_ways().iter().map(|how| how.name()).collect();
+        let traced = points.points.len() - self.enabled.refused_points().len().min(points.points.len());
+        format!("{} ({}) in {whom}", counted(traced as u64, "point"), ways.join(", "))
     }
 
     /// Until the time is over: intervals, events, the live line.
@@ -306,10 +327,22 @@ impl Session {
             End::Asked if self.stream.is_some() => self.drain(true).and_then(|()| self.finish_events()),
             End::Asked => self.report_interval(),
         };
+        self.detach_slow();
         match finished.and_then(|()| self.sink.finish().map_err(|error| self.sink.explain(error))) {
             Err(error) if !is_closed_pipe(&error) => Err(error),
             _ => Ok(Outcome { lost: self.lost }),
         }
+    }
+
+    /// Takes off what takes long, once the report is there.
+    fn detach_slow(&mut self) {
+        while let Some(left) = self.enabled.detach_slow() {
+            if !self.plan.quiet && left > 0 && io::stderr().is_terminal() {
+                stderr::say(format_args!("\r\x1b[K{} to detach", counted(left as u64, "point")));
+                self.live.shown = true;
+            }
+        }
+        self.clear_live();
     }
 
     /// Reads what happened since the last report and prints it.
@@ -338,6 +371,9 @@ impl Session {
                 rows = namer.regroup(stacks, &layout, joined)?;
             }
             report.aggregation = tables::aggregation(&self.plan.scope, keys, columns, &rows, &other);
+            if let Some(stacks) = self.enabled.maps.get(attach::STACKS) {
+                texts::name(stacks.as_fd(), keys, &mut report.aggregation)?;
+            }
         }
         let arranged = arrange(&mut report.aggregation, self.plan.order);
         report.rows_left_out = arranged.left_out;
@@ -419,17 +455,16 @@ impl Session {
             return Ok(Vec::new());
         };
         let map = self.enabled.maps[begun.map].as_fd();
-        let mut calls = snapshot::read_hash(map, begun.value_words).context("read what is in flight")?;
-        calls.retain(|(_, value)| value[0] != 0 && value[0] < now_ns);
-        calls.sort_by_key(|(_, value)| value[0]);
-        Ok(calls
-            .iter()
-            .map(|(_, value)| {
-                let (tid, what) = (begun.describe)(value);
-                let seconds = (now_ns - value[0]) as f64 / 1e9;
-                format!("{what} (tid {tid}, {seconds:.3} s)")
-            })
-            .collect())
+        let values = snapshot::read_hash(map, begun.value_words).context("read what is in flight")?;
+        let mut calls: Vec<Begun> =
+            values.iter().flat_map(|(_, value)| (begun.describe)(value, &self.plan.scope)).collect();
+        calls.retain(|call| call.since_ns < now_ns);
+        calls.sort_by_key(|call| call.since_ns);
+        let in_words = |call: &Begun| {
+            let seconds = (now_ns - call.since_ns) as f64 / 1e9;
+            format!("{} (tid {}, {seconds:.3} s)", call.what, call.tid)
+        };
+        Ok(calls.iter().map(in_words).collect())
     }
 
     fn drain(&mut self, at_end: bool) -> Result<()> {

@@ -47,7 +47,7 @@ fn text_words(keys: &[Key]) -> Vec<usize> {
     let mut at = 0;
     let mut texts = Vec::new();
     for key in keys {
-        if matches!(key, Key::Text { .. }) {
+        if matches!(key, Key::Text { field } if !field.is_copied()) {
             texts.push(at);
         }
         at += key.words();

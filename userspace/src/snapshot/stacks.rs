@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use anyhow::{Context, Result};
 use probes_common::stack::{FRAMES_MAX, LOST_STACK, NO_STACK, Stack};
+use probes_common::text::{TEXT_CUT, TEXT_OWNER};
 
 use crate::sys::bpf;
 
@@ -45,6 +46,30 @@ pub fn read(map: BorrowedFd, ids: &[u64]) -> Result<HashMap<u64, RawStack>> {
         }
     }
     Ok(found)
+}
+
+/// A text as the kernel side kept it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RawText {
+    Whole(Vec<u8>),
+    /// It goes on behind these.
+    Cut(Vec<u8>),
+    Unreadable,
+}
+
+/// Reads the texts that exist of these ids.
+pub fn texts(map: BorrowedFd, ids: &[u64]) -> Result<HashMap<u64, RawText>> {
+    let text = |(id, raw): (u64, RawStack)| {
+        let mut words = raw.addresses.into_iter();
+        let length = words.next().map_or(-1, |word| word as i64);
+        if length < 0 {
+            return (id, RawText::Unreadable);
+        }
+        let mut bytes: Vec<u8> = words.flat_map(u64::to_ne_bytes).collect();
+        bytes.truncate((length & (TEXT_CUT - 1)) as usize);
+        (id, if length & TEXT_CUT == 0 { RawText::Whole(bytes) } else { RawText::Cut(bytes) })
+    };
+    Ok(read(map, ids)?.into_iter().filter(|(_, raw)| raw.tgid == TEXT_OWNER).map(text).collect())
 }
 
 /// The processes whose stacks were taken, each with a number that is another one after an exec.

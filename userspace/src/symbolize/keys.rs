@@ -27,6 +27,8 @@ impl<'a> KeyReader<'a> {
 
 fn value(key: &Key, field: Option<&Field>, words: &[u64]) -> KeyValue {
     match key {
+        // An id, until the texts are read.
+        Key::Text { field } if field.is_copied() => KeyValue::Unsigned(words[0]),
         Key::Text { .. } => {
             let mut bytes: Vec<u8> = words[..TEXT_WORDS].iter().flat_map(|word| word.to_ne_bytes()).collect();
             if let Some(end) = bytes.iter().position(|byte| *byte == 0) {

@@ -30,12 +30,18 @@ pub const F_NO_PREALLOC: u32 = 1;
 /// Programs can only read it.
 pub const F_RDONLY_PROG: u32 = 1 << 7;
 
+pub const PROG_TYPE_KPROBE: u32 = 2;
 pub const PROG_TYPE_TRACEPOINT: u32 = 5;
 pub const PROG_TYPE_PERF_EVENT: u32 = 7;
 pub const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 pub const PROG_TYPE_TRACING: u32 = 26;
 pub const ATTACH_TRACE_RAW_TP: u32 = 23;
+pub const ATTACH_TRACE_FENTRY: u32 = 24;
+pub const ATTACH_TRACE_FEXIT: u32 = 25;
 pub const ATTACH_TRACE_ITER: u32 = 28;
+const ATTACH_PERF_EVENT: u32 = 41;
+pub const ATTACH_TRACE_KPROBE_MULTI: u32 = 42;
+pub const ATTACH_TRACE_UPROBE_MULTI: u32 = 48;
 
 /// The kernel takes a shorter or longer attribute as long as what it does not know is zero.
 fn bpf<T>(command: i32, attr: &mut T) -> Result<i32> {
@@ -320,6 +326,109 @@ pub fn link_create(program: BorrowedFd, attach_type: u32) -> Result<OwnedFd> {
         flags: u32,
     }
     let mut attr = Attr { prog_fd: program.as_raw_fd() as u32, target_fd: 0, attach_type, flags: 0 };
+    bpf(LINK_CREATE, &mut attr).map(owned)
+}
+
+/// Instructions of one file, each with a cookie that the program can ask for.
+#[derive(Debug, Clone, Copy)]
+pub struct UprobeMulti<'a> {
+    pub path: &'a CStr,
+    pub offsets: &'a [u64],
+    pub cookies: &'a [u64],
+    /// Of semaphores that count who listens; 0 for none. None: no point has one.
+    pub semaphores: Option<&'a [u64]>,
+    /// Only in this process; 0 for all. Before 6.10 the kernel takes it for a thread.
+    pub pid: i32,
+    /// At the return from the function that begins there.
+    pub at_return: bool,
+}
+
+/// Attaches to all of them, or to none.
+///
+/// Errors: EINVAL where the kernel does not know such links, or cannot probe one of the instructions. Kernel: 6.6.
+pub fn link_uprobes(program: BorrowedFd, points: &UprobeMulti) -> Result<OwnedFd> {
+    #[repr(C)]
+    struct Attr {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: u32,
+        flags: u32,
+        path: u64,
+        offsets: u64,
+        ref_ctr_offsets: u64,
+        cookies: u64,
+        count: u32,
+        multi_flags: u32,
+        pid: i32,
+        pad: u32,
+    }
+    const RETURN: u32 = 1;
+    let mut attr = Attr {
+        prog_fd: program.as_raw_fd() as u32,
+        target_fd: 0,
+        attach_type: ATTACH_TRACE_UPROBE_MULTI,
+        flags: 0,
+        path: points.path.as_ptr() as u64,
+        offsets: address(points.offsets),
+        ref_ctr_offsets: points.semaphores.map_or(0, address),
+        cookies: address(points.cookies),
+        count: points.offsets.len() as u32,
+        multi_flags: if points.at_return { RETURN } else { 0 },
+        pid: points.pid,
+        pad: 0,
+    };
+    bpf(LINK_CREATE, &mut attr).map(owned)
+}
+
+/// Attaches to functions of the kernel by their symbols, to all or to none.
+///
+/// Errors: ESRCH for a symbol that is none. Kernel: 5.18.
+pub fn link_kprobes(program: BorrowedFd, symbols: &[&CStr], cookies: &[u64], at_return: bool) -> Result<OwnedFd> {
+    #[repr(C)]
+    struct Attr {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: u32,
+        flags: u32,
+        multi_flags: u32,
+        count: u32,
+        symbols: u64,
+        addresses: u64,
+        cookies: u64,
+    }
+    const RETURN: u32 = 1;
+    let names: Vec<u64> = symbols.iter().map(|symbol| symbol.as_ptr() as u64).collect();
+    let mut attr = Attr {
+        prog_fd: program.as_raw_fd() as u32,
+        target_fd: 0,
+        attach_type: ATTACH_TRACE_KPROBE_MULTI,
+        flags: 0,
+        multi_flags: if at_return { RETURN } else { 0 },
+        count: names.len() as u32,
+        symbols: address(names.as_slice()),
+        addresses: 0,
+        cookies: address(cookies),
+    };
+    bpf(LINK_CREATE, &mut attr).map(owned)
+}
+
+/// Runs the program at the perf event's hits, with a cookie. Kernel: 5.15.
+pub fn link_perf_event(program: BorrowedFd, event: BorrowedFd, cookie: u64) -> Result<OwnedFd> {
+    #[repr(C)]
+    struct Attr {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: u32,
+        flags: u32,
+        cookie: u64,
+    }
+    let mut attr = Attr {
+        prog_fd: program.as_raw_fd() as u32,
+        target_fd: event.as_raw_fd() as u32,
+        attach_type: ATTACH_PERF_EVENT,
+        flags: 0,
+        cookie,
+    };
     bpf(LINK_CREATE, &mut attr).map(owned)
 }
 

@@ -67,6 +67,10 @@ impl Generator {
                 let value = self.eval(expr)?;
                 self.asm.store(Size::B8, FRAME, at, value);
             }
+            Key::Text { field } if field.is_copied() => {
+                self.load_field(field, R1);
+                self.asm.store(Size::B8, FRAME, at, R1);
+            }
             Key::Text { field } => {
                 self.gather_field(field)?;
                 let (base, offset) = self.text_place(field);

@@ -1,7 +1,12 @@
 //! Common facts: taken once, by helper calls, into the scratch, and only those that an expression names.
 use super::{Another, CodegenError, FIRING, FRAME, Generator, Result, Slot};
+use std::mem::offset_of;
+
+use probes_common::text::TextCopy;
+
+use crate::program::argument::TEXT_BYTES;
 use crate::program::field::{Common, Field, Source};
-use crate::program::insn::{Alu, Helper, Jump, R0, R1, R2, R3, Size};
+use crate::program::insn::{Alu, Helper, Jump, R0, R1, R2, R3, Reg, Size};
 use crate::program::tree::{Expr, Node};
 
 /// Where each fact that was taken lies in the scratch.
@@ -143,7 +148,7 @@ impl Generator {
     }
 
     /// Loads a number that the firing, its head or the scratch holds.
-    pub(super) fn load_field(&mut self, field: &Field, to: crate::program::insn::Reg) {
+    pub(super) fn load_field(&mut self, field: &Field, to: Reg) {
         use crate::program::tree::Type;
         match field.source {
             Source::Firing { offset, size } => {
@@ -160,18 +165,42 @@ impl Generator {
                 let slot = self.facts.slot_of(common).expect("facts are gathered before an expression is evaluated");
                 self.asm.load(Size::B8, to, FRAME, slot);
             }
+            Source::Argument { offset, number } => {
+                let place = self.machine.used.argument(number).expect("what the clause names is known");
+                self.asm.load(Size::B8, to, FIRING, offset as i16 + place as i16 * 8);
+            }
+            // Its id.
+            Source::Copied { .. } => self.asm.load(Size::B8, to, FIRING, self.copied(field) + 8),
             Source::Computed(_) => unreachable!("the checker puts a computed field's expression in its place"),
         }
     }
 
+    /// Where in the firing a copied text is told of: the copy's place, then its id.
+    pub(super) fn copied(&self, field: &Field) -> i16 {
+        let Source::Copied { offset, number } = field.source else { unreachable!("no copied text") };
+        let place = self.machine.used.text(number).expect("what the clause names is known");
+        (offset + place as u16 * TEXT_BYTES) as i16
+    }
+
+    /// Loads a piece of a string field's bytes.
+    pub(super) fn load_text(&mut self, size: Size, to: Reg, field: &Field, at: usize) {
+        if field.is_copied() {
+            self.asm.load(Size::B8, to, FIRING, self.copied(field));
+            self.asm.load(size, to, to, (offset_of!(TextCopy, bytes) + at) as i16);
+        } else {
+            let (base, offset) = self.text_place(field);
+            self.asm.load(size, to, base, offset + at as i16);
+        }
+    }
+
     /// Base and offset of a string field's 16 bytes.
-    pub(super) fn text_place(&self, field: &Field) -> (crate::program::insn::Reg, i16) {
+    pub(super) fn text_place(&self, field: &Field) -> (Reg, i16) {
         match field.source {
             Source::Firing { offset, .. } => (FIRING, offset as i16),
             Source::Common(common) => {
                 (FRAME, self.facts.slot_of(common).expect("facts are gathered before an expression is evaluated"))
             }
-            Source::Computed(_) => unreachable!("no string is computed"),
+            Source::Argument { .. } | Source::Copied { .. } | Source::Computed(_) => unreachable!("no 16 bytes"),
         }
     }
 }

@@ -8,19 +8,21 @@ mod buckets;
 mod expr;
 mod facts;
 mod functions;
+pub mod site;
 mod stream;
 mod text;
 
 use probes_common::clause::FRAME_BYTES;
 use probes_common::loss::LossKind;
 
+use super::argument::Used;
 use super::insn::{Alu, Assembler, Code, Helper, Insn, Jump, Label, MapName, R0, R1, R2, R3, R6, R7, R8, Reg, Size};
 use super::layout::Layout;
-use super::tree::{Action, Clause};
+use super::tree::{Action, Clause, Expr};
 use facts::Facts;
 
 /// What the generated code may rely on: the running kernel, as far as it matters here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     /// The firing's task is a pointer that the verifier knows: its fields are loaded directly.
     pub task_direct: bool,
@@ -38,6 +40,8 @@ pub struct Machine {
     pub firing_texts: Option<u16>,
     /// Tables are reached through maps of one map, which user space exchanges.
     pub intervals: bool,
+    /// The arguments of a point that the clause names.
+    pub used: Used,
 }
 
 /// Offsets that lead from a task to what helpers tell of the current one only. None where the kernel has no BTF.
@@ -99,7 +103,23 @@ pub const FRAME: Reg = R7;
 type Result<T> = std::result::Result<T, CodegenError>;
 
 pub fn compile(clause: &Clause, machine: &Machine) -> Result<Compiled> {
-    let mut generator = Generator::new(*machine);
+    compile_behind(clause, machine, Vec::new())
+}
+
+/// The clause in two parts, for a provider that asks for the predicate first: whether the firing is wanted (r0), and what to
+/// do with one that is. They share the second one's constants.
+pub fn compile_parts(clause: &Clause, machine: &Machine) -> Result<(Code, Compiled)> {
+    let mut generator = Generator::new(machine.clone());
+    generator.predicate(clause.predicate.as_ref())?;
+    let code = generator.asm.finish().map_err(|_| CodegenError::TooLong)?;
+    let action = Clause { predicate: None, action: clause.action.clone() };
+    Ok((code, compile_behind(&action, machine, generator.constants)?))
+}
+
+/// `constants`: those that are there already.
+fn compile_behind(clause: &Clause, machine: &Machine, constants: Vec<u8>) -> Result<Compiled> {
+    let mut generator = Generator::new(machine.clone());
+    generator.constants = constants;
     let shape = generator.clause(clause)?;
     let mut code = generator.asm.finish().map_err(|_| CodegenError::TooLong)?;
     // The splice continues behind the last instruction: a jump to the end needs no instruction of its own.
@@ -163,6 +183,29 @@ impl Generator {
         }
         self.asm.bind(self.end);
         Ok(shape)
+    }
+
+    /// Leaves 1 or 0 in r0. A fault counts as a loss and as a no.
+    fn predicate(&mut self, predicate: Option<&Expr>) -> Result<()> {
+        let Some(predicate) = predicate else {
+            self.asm.alu_imm(Alu::Mov, R0, 1);
+            return Ok(());
+        };
+        self.asm.mov(FIRING, R2);
+        self.asm.mov(FRAME, R3);
+        self.gather(predicate)?;
+        let (unwanted, done) = (self.asm.label(), self.end);
+        self.branch(predicate, unwanted, false)?;
+        self.asm.alu_imm(Alu::Mov, R0, 1);
+        self.asm.goto(done);
+        if self.can_divide_by_zero {
+            self.asm.bind(self.divide_by_zero);
+            self.count_loss(LossKind::DivideByZero)?;
+        }
+        self.asm.bind(unwanted);
+        self.asm.alu_imm(Alu::Mov, R0, 0);
+        self.asm.bind(done);
+        Ok(())
     }
 
     fn slot(&mut self, bytes: usize) -> Result<Slot> {

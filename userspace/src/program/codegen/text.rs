@@ -1,7 +1,7 @@
 //! Strings against patterns, and numbers against sets of names.
 use super::expr::OPERANDS;
 use super::{FRAME, Generator, Result};
-use crate::program::field::{Field, TEXT_WORDS};
+use crate::program::field::{COPIED_BYTES, Field, TEXT_WORDS};
 use crate::program::glob::Glob;
 use crate::program::insn::{Alu, Jump, Label, MapName, R0, R1, R2, R9, Reg, Size};
 
@@ -20,35 +20,37 @@ impl Generator {
         when: bool,
         depth: usize,
     ) -> Result<()> {
-        match glob.is_literal() {
-            Some(literal) => {
-                self.equals(field, &literal, target, when);
-                Ok(())
-            }
-            None => self.matches(field, glob, target, when, depth),
+        if let Some(literal) = glob.is_literal() {
+            self.equals(field, &literal, true, target, when);
+        } else if let Some(prefix) = glob.is_prefix() {
+            self.equals(field, &prefix, false, target, when);
+        } else {
+            self.matches(field, glob, target, when, depth)?;
         }
+        Ok(())
     }
 
-    /// Compares up to and with the terminating NUL: the kernel does not always clear what lies behind it.
-    fn equals(&mut self, field: &Field, literal: &[u8], target: Label, when: bool) {
+    /// Compares the beginning, of the `whole` text up to and with the terminating NUL: the kernel does not always clear what
+    /// lies behind it.
+    fn equals(&mut self, field: &Field, literal: &[u8], whole: bool, target: Label, when: bool) {
         let unequal = self.asm.label();
         let differs = if when { unequal } else { target };
-        if literal.len() >= TEXT_WORDS * 8 || literal.contains(&0) {
-            // No room for it and its NUL: never equal.
+        let end = literal.len() + usize::from(whole);
+        let room = if field.is_copied() { COPIED_BYTES + 1 } else { TEXT_WORDS * 8 };
+        if end > room || literal.contains(&0) {
+            // No room for it: never equal.
             if !when {
                 self.asm.goto(target);
             }
             self.asm.bind(unequal);
             return;
         }
-        let (base, offset) = self.text_place(field);
-        let with_nul = literal.len() + 1;
-        for word in 0..with_nul.div_ceil(8) {
+        for word in 0..end.div_ceil(8) {
             let mut bytes = [0u8; 8];
             let part = &literal[(word * 8).min(literal.len())..((word + 1) * 8).min(literal.len())];
             bytes[..part.len()].copy_from_slice(part);
-            self.asm.load(Size::B8, R0, base, offset + word as i16 * 8);
-            let compared = (with_nul - word * 8).min(8);
+            self.load_text(Size::B8, R0, field, word * 8);
+            let compared = (end - word * 8).min(8);
             if compared < 8 {
                 self.asm.constant(R9, (1u64 << (compared * 8)) - 1);
                 self.asm.alu(Alu::And, R0, R9);
@@ -66,7 +68,6 @@ impl Generator {
     fn matches(&mut self, field: &Field, glob: &Glob, target: Label, when: bool, depth: usize) -> Result<()> {
         let table: Vec<u8> = glob.class_table().iter().flat_map(|mask| mask.to_le_bytes()).collect();
         let table = self.constant_bytes(&table);
-        let (base, offset) = self.text_place(field);
         let (state, byte, scratch, stay) = (R9, R0, R1, R2);
         // The two that the automaton needs besides may be operands of an enclosing expression.
         let keep = &OPERANDS[..depth.min(2)];
@@ -76,8 +77,8 @@ impl Generator {
         }
         let done = self.asm.label();
         self.asm.constant(state, 1);
-        for i in 0..(TEXT_WORDS * 8) as i16 {
-            self.asm.load(Size::B1, byte, base, offset + i);
+        for i in 0..field.text_room() {
+            self.load_text(Size::B1, byte, field, i);
             self.asm.jump_imm(Jump::Eq, byte, 0, done);
             self.asm.alu_imm(Alu::Lsh, byte, 3);
             self.asm.map_value(scratch, MapName::Constants, table);

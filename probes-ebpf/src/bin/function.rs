@@ -1,0 +1,361 @@
+//! Provider `function`: a firing for every call of a function, for its return, or for whatever passes a tracepoint or a USDT
+//! probe.
+//!
+//! `hit` fires where it is attached. `enter` and `leave` belong together: what the first notes the second fires. How they
+//! are attached is not known here (probes-ebpf/src/site.rs).
+#![no_std]
+#![no_main]
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr::addr_of_mut;
+
+use aya_ebpf::{
+    EbpfContext, Global,
+    helpers::bpf_ktime_get_ns,
+    macros::{kprobe, map},
+    maps::HashMap,
+    programs::ProbeContext,
+};
+use probes_common::{
+    clause::{Head, TEXTS},
+    function::{
+        ARGUMENTS_MAX, AT_ENTRY, CALLS_MAX, Call, Calls, FACT_KSTACK, FACT_RETURN, FACT_USTACK, FunctionFiring,
+        TEXT_OF_RETURN, TEXT_UNUSED, THREADS_MAX,
+    },
+    loss::LossKind,
+    stack::{FRAMES_MAX, NO_STACK},
+    text::TextCopy,
+};
+use probes_ebpf::{
+    clause::{Frame, clause_in, wanted},
+    loss, site, stacks,
+    target::target,
+    task::{Kernel, TASK_DIRECT},
+    texts::Copy,
+};
+
+#[unsafe(no_mangle)]
+static FACTS: Global<u32> = Global::new(0);
+/// How many arguments the clause names.
+#[unsafe(no_mangle)]
+static ARGUMENTS: Global<u32> = Global::new(0);
+/// For each text which argument points to it, and how long it can be.
+#[unsafe(no_mangle)]
+static TEXT_SOURCES: Global<[u32; TEXTS]> = Global::new([TEXT_UNUSED; TEXTS]);
+#[unsafe(no_mangle)]
+static TEXT_ROOMS: Global<[u32; TEXTS]> = Global::new([0; TEXTS]);
+/// 1 where the programs are attached so that only the target's own calls come here, and nobody wants the head.
+#[unsafe(no_mangle)]
+static ALL_MEANT: Global<u32> = Global::new(0);
+
+#[map]
+static CALLS: HashMap<u64, Calls> = HashMap::with_max_entries(THREADS_MAX, 0);
+
+probes_ebpf::births!(stacks::born);
+probes_ebpf::ends!(forget);
+probes_ebpf::execs!(forget);
+
+#[kprobe]
+pub fn hit(ctx: ProbeContext) -> u32 {
+    let ctx = ctx.as_ptr();
+    let Some(head) = meant() else { return 0 };
+    let mut firing = MaybeUninit::<FunctionFiring>::uninit();
+    let mut frame = Frame::uninit();
+    let at = firing.as_mut_ptr();
+    // SAFETY: the firing is this program's own stack; fields are written before the clause reads them.
+    unsafe {
+        addr_of_mut!((*at).head).write(head);
+        addr_of_mut!((*at).point).write(site::point(ctx));
+        if ARGUMENTS.load() != 0 {
+            site::arguments(ctx, addr_of_mut!((*at).args).cast(), frame.as_mut_ptr().cast());
+        }
+    }
+    fire(ctx, &mut firing, &mut frame);
+    0
+}
+
+#[kprobe]
+pub fn enter(ctx: ProbeContext) -> u32 {
+    let ctx = ctx.as_ptr();
+    let Some(head) = target() else { return 0 };
+    let Some(calls) = calls_of(&head) else {
+        loss::count(LossKind::StartFull);
+        return 0;
+    };
+    let frame = site::frame(ctx);
+    // SAFETY: `calls` is a live map value that only programs of this thread write.
+    unsafe {
+        let mut top = addr_of_mut!((*calls).top).read_volatile();
+        if top >= CALLS_MAX as u64 {
+            make_room(calls, frame);
+            top = addr_of_mut!((*calls).top).read_volatile();
+            if top >= CALLS_MAX as u64 {
+                loss::count(LossKind::StartFull);
+                return 0;
+            }
+        }
+        let call = slot(calls, top);
+        (*call).frame = frame;
+        (*call).point = site::point(ctx);
+        if ARGUMENTS.load() != 0 {
+            let mut scratch = 0;
+            site::arguments(ctx, addr_of_mut!((*call).args).cast(), &mut scratch);
+        }
+        addr_of_mut!((*calls).top).write_volatile(top + 1);
+        // Last: what is above is no part of the call.
+        (*call).time_ns = bpf_ktime_get_ns();
+    }
+    0
+}
+
+#[kprobe]
+pub fn leave(ctx: ProbeContext) -> u32 {
+    // SAFETY: reads a clock. First: what is below is no part of the call.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let ctx = ctx.as_ptr();
+    let Some(head) = target() else { return 0 };
+    let (frame_number, point) = (site::frame(ctx), site::point(ctx));
+    let Some(calls) = CALLS.get_ptr_mut(head.task).filter(|calls| find(*calls, frame_number, point)) else {
+        loss::count(LossKind::BeganBefore);
+        return 0;
+    };
+    let mut firing = MaybeUninit::<FunctionFiring>::uninit();
+    let mut frame = Frame::uninit();
+    let at = firing.as_mut_ptr();
+    // SAFETY: as in `hit` and `enter`.
+    unsafe {
+        let found = addr_of_mut!((*calls).found).read_volatile();
+        let call = slot(calls, found);
+        addr_of_mut!((*at).head).write(head);
+        addr_of_mut!((*at).point).write(point & !AT_ENTRY);
+        addr_of_mut!((*at).ret).write(site::returned(ctx));
+        addr_of_mut!((*at).elapsed_ns).write(now - (*call).time_ns);
+        let mut argument = 0;
+        while argument < ARGUMENTS_MAX {
+            if (argument as u32) < ARGUMENTS.load() {
+                addr_of_mut!((*at).args).cast::<u64>().add(argument).write((*call).args[argument]);
+            }
+            argument += 1;
+        }
+        (*call).time_ns = 0;
+        // As a rule the last that began is the first that ends.
+        if found + 1 == addr_of_mut!((*calls).top).read_volatile() {
+            addr_of_mut!((*calls).top).write_volatile(found);
+        }
+    }
+    fire(ctx, &mut firing, &mut frame);
+    0
+}
+
+/// The current task as a firing's head, if it is one that the user asked for.
+#[inline(always)]
+fn meant() -> Option<Head> {
+    if ALL_MEANT.load() != 0 { Some(Head { task: 0, pid_tgid: 0 }) } else { target() }
+}
+
+#[inline(always)]
+fn wants(fact: u32) -> bool {
+    FACTS.load() & fact != 0
+}
+
+/// Gives the firing to the clause: first what its predicate needs, and the rest if it is wanted.
+#[inline(always)]
+fn fire(ctx: *mut c_void, firing: &mut MaybeUninit<FunctionFiring>, frame: &mut Frame) {
+    let at = firing.as_mut_ptr();
+    if !copy_text(0, at) {
+        return;
+    }
+    if !copy_text(1, at) {
+        give_back(0, at);
+        return;
+    }
+    if wanted(ctx, firing, frame) {
+        // SAFETY: as in `hit`.
+        unsafe {
+            if wants(FACT_KSTACK) {
+                addr_of_mut!((*at).kstack).write(stacks::kernel(ctx, FRAMES_MAX));
+            }
+            if wants(FACT_USTACK) {
+                addr_of_mut!((*at).ustack).write(user_stack(ctx, &(*at).head, (*at).point));
+            }
+            addr_of_mut!((*at).point).write((*at).point & !AT_ENTRY);
+        }
+        keep_text(0, at);
+        keep_text(1, at);
+        clause_in(ctx, firing, frame);
+    }
+    give_back(0, at);
+    give_back(1, at);
+}
+
+#[inline(always)]
+fn is_used(text: usize) -> bool {
+    TEXT_SOURCES.load()[text] != TEXT_UNUSED
+}
+
+/// Copies one of the texts, if the clause names it. False: nowhere to copy to.
+#[inline(always)]
+fn copy_text(text: usize, at: *mut FunctionFiring) -> bool {
+    if !is_used(text) {
+        return true;
+    }
+    let source = TEXT_SOURCES.load()[text] as usize;
+    // SAFETY: as in `hit`.
+    unsafe {
+        let address = if source == TEXT_OF_RETURN as usize {
+            (*at).ret
+        } else {
+            addr_of_mut!((*at).args).cast::<u64>().add(source).read()
+        };
+        let Some(copy) = Copy::of(address, TEXT_ROOMS.load()[text]) else {
+            loss::count(LossKind::TextFailed);
+            return false;
+        };
+        addr_of_mut!((*at).texts[text].at).cast::<*mut TextCopy>().write(copy.text());
+    }
+    true
+}
+
+#[inline(always)]
+fn keep_text(text: usize, at: *mut FunctionFiring) {
+    if is_used(text) {
+        // SAFETY: as in `hit`.
+        unsafe {
+            let id = Copy::at(addr_of_mut!((*at).texts[text].at).cast::<*mut TextCopy>().read()).keep();
+            addr_of_mut!((*at).texts[text].id).write(id);
+        }
+    }
+}
+
+#[inline(always)]
+fn give_back(text: usize, at: *mut FunctionFiring) {
+    if is_used(text) {
+        // SAFETY: as in `hit`.
+        unsafe { Copy::at(addr_of_mut!((*at).texts[text].at).cast::<*mut TextCopy>().read()).give_back() };
+    }
+}
+
+#[inline(always)]
+fn user_stack(ctx: *mut c_void, head: &Head, point: u64) -> u64 {
+    let tgid = (head.pid_tgid >> 32) as u32;
+    if tgid == 0 {
+        return NO_STACK;
+    }
+    if TASK_DIRECT.load() == 0 {
+        return stacks::user(ctx, tgid, FRAMES_MAX);
+    }
+    let at_entry = !wants(FACT_RETURN) && point & AT_ENTRY != 0;
+    stacks::user_at_entry(ctx, Kernel::<true>(head.task as *const u8), tgid, at_entry)
+}
+
+/// What the thread is in the middle of; room for it where it is new.
+#[inline(always)]
+fn calls_of(head: &Head) -> Option<*mut Calls> {
+    // Too large for the stack.
+    static NOTHING: Calls = Calls {
+        tid: 0,
+        top: 0,
+        found: 0,
+        slots: [Call { time_ns: 0, frame: 0, point: 0, args: [0; ARGUMENTS_MAX] }; CALLS_MAX],
+    };
+    if let Some(calls) = CALLS.get_ptr_mut(head.task) {
+        return Some(calls);
+    }
+    #[expect(clippy::needless_borrows_for_generic_args, reason = "by value it would be copied to the stack")]
+    CALLS.insert(head.task, &NOTHING, 0).ok()?;
+    let calls = CALLS.get_ptr_mut(head.task)?;
+    // SAFETY: a live map value.
+    unsafe { (*calls).tid = head.pid_tgid & 0xffff_ffff };
+    Some(calls)
+}
+
+/// # Safety
+/// `calls` is a live map value.
+#[inline(always)]
+unsafe fn slot(calls: *mut Calls, number: u64) -> *mut Call {
+    // SAFETY: below `CALLS_MAX`, a power of two.
+    unsafe { addr_of_mut!((*calls).slots).cast::<Call>().add(number as usize & (CALLS_MAX - 1)) }
+}
+
+/// Looks for the last call that began so, and leaves its place in `found`. Loop counters lie in memory where the verifier
+/// would otherwise walk everything behind the loop once for each of their values.
+#[inline(always)]
+fn find(calls: *mut Calls, frame: u64, point: u64) -> bool {
+    // SAFETY: a live map value.
+    unsafe {
+        let found = addr_of_mut!((*calls).found);
+        found.write_volatile(addr_of_mut!((*calls).top).read_volatile());
+        let mut looked = 0;
+        while looked < CALLS_MAX {
+            let number = found.read_volatile();
+            if number == 0 {
+                return false;
+            }
+            found.write_volatile(number - 1);
+            let call = slot(calls, number - 1);
+            if (*call).frame == frame && (*call).point == point && (*call).time_ns != 0 {
+                return true;
+            }
+            looked += 1;
+        }
+        false
+    }
+}
+
+/// Drops calls that never return, and slots that are free below them: those whose frames lie where the stack has been left,
+/// as after a longjmp.
+#[inline(always)]
+fn make_room(calls: *mut Calls, frame: u64) {
+    // SAFETY: a live map value.
+    unsafe {
+        let top = addr_of_mut!((*calls).top);
+        let mut looked = 0;
+        while looked < CALLS_MAX {
+            let number = top.read_volatile();
+            if number == 0 {
+                break;
+            }
+            let call = slot(calls, number - 1);
+            if (*call).time_ns != 0 && (*call).frame >= frame {
+                break;
+            }
+            if (*call).time_ns != 0 {
+                loss::count(LossKind::StartOverwritten);
+            }
+            (*call).time_ns = 0;
+            top.write_volatile(number - 1);
+            looked += 1;
+        }
+    }
+}
+
+/// The current thread ends, or runs another program: its calls never return.
+#[inline(always)]
+fn forget(head: &Head) {
+    if !wants(FACT_RETURN) {
+        return;
+    }
+    let Some(calls) = CALLS.get_ptr_mut(head.task) else { return };
+    // SAFETY: a live map value.
+    unsafe {
+        let top = addr_of_mut!((*calls).top);
+        let mut looked = 0;
+        while looked < CALLS_MAX {
+            let number = top.read_volatile();
+            if number == 0 {
+                break;
+            }
+            if (*slot(calls, number - 1)).time_ns != 0 {
+                loss::count(LossKind::NeverReturned);
+            }
+            top.write_volatile(number - 1);
+            looked += 1;
+        }
+    }
+    let _ = CALLS.remove(head.task);
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";

@@ -1,0 +1,240 @@
+//! Links between loaded programs and their points. What the kernel refuses is left out and named; the rest goes on.
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{Group, How, Loaded, Numbered, support};
+use crate::attach::features;
+use crate::resolve::Place;
+use crate::sys::bpf::{self, UprobeMulti};
+use crate::sys::perf::{self, ProbePlace};
+use crate::sys::tracefs;
+
+/// What holds the programs where they are. Dropping it takes them off.
+#[derive(Default)]
+pub struct Attached {
+    /// Go at once.
+    pub links: Vec<OwnedFd>,
+    /// Take 0.1 s and more each.
+    pub slow: Vec<OwnedFd>,
+    /// Points that the kernel refused, and why.
+    pub refused: Vec<(String, String)>,
+}
+
+impl Loaded {
+    /// Attaches everything: returns before entries, so that an entry that is seen has its return seen.
+    ///
+    /// Errors: no privilege; nothing could be attached.
+    pub fn attach(&self) -> Result<Attached> {
+        let mut attached = Attached::default();
+        for group in &self.groups {
+            let mut members = group.members.clone();
+            if let Some(leave) = &group.leave {
+                members = self.attach_group(group, leave.as_fd(), true, &members, &mut attached)?;
+            }
+            self.attach_group(group, group.hit.as_fd(), false, &members, &mut attached)?;
+        }
+        if attached.links.is_empty()
+            && attached.slow.is_empty()
+            && let Some((function, why)) = attached.refused.first()
+        {
+            return Err(anyhow::anyhow!("attach to `{function}`: {why}"));
+        }
+        Ok(attached)
+    }
+
+    /// Gives the members that could be attached to.
+    fn attach_group(
+        &self,
+        group: &Group,
+        program: BorrowedFd,
+        at_return: bool,
+        members: &[usize],
+        attached: &mut Attached,
+    ) -> Result<Vec<usize>> {
+        match group.how {
+            How::UprobeMulti => self.attach_files(program, at_return, members, attached),
+            How::KprobeMulti => {
+                let link = |members: &[usize]| {
+                    let symbols: Vec<CString> =
+                        members.iter().map(|member| symbol(self.numbered(*member))).collect::<io::Result<_>>()?;
+                    let symbols: Vec<&CStr> = symbols.iter().map(CString::as_c_str).collect();
+                    bpf::link_kprobes(program, &symbols, &self.cookies(members), at_return)
+                };
+                self.halving(members, &link, attached)
+            }
+            _ => {
+                let mut done = Vec::new();
+                for member in members {
+                    let numbered = self.numbered(*member);
+                    match attach_one(group.how, numbered, program, at_return) {
+                        Ok(fds) => {
+                            let held = if group.how.is_slow() { &mut attached.slow } else { &mut attached.links };
+                            held.extend(fds);
+                            done.push(*member);
+                        }
+                        Err(error) => self.refuse(*member, error, attached)?,
+                    }
+                }
+                Ok(done)
+            }
+        }
+    }
+
+    /// A link for each file and process.
+    fn attach_files(
+        &self,
+        program: BorrowedFd,
+        at_return: bool,
+        members: &[usize],
+        attached: &mut Attached,
+    ) -> Result<Vec<usize>> {
+        let mut files: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
+        for member in members {
+            if let Place::User { file, .. } = &self.numbered(*member).point.place {
+                files.entry(file).or_default().push(*member);
+            }
+        }
+        let mut done = Vec::new();
+        for (file, mut members) in files {
+            let path = c_string(file.as_os_str().as_bytes())?;
+            for pid in self.confined.as_deref().unwrap_or(&[0]) {
+                let link = |members: &[usize]| {
+                    let places = members.iter().map(|member| match self.numbered(*member).point.place {
+                        Place::User { offset, semaphore, .. } => (offset, semaphore.unwrap_or(0)),
+                        _ => (0, 0),
+                    });
+                    let (offsets, semaphores): (Vec<u64>, Vec<u64>) = places.unzip();
+                    bpf::link_uprobes(
+                        program,
+                        &UprobeMulti {
+                            path: &path,
+                            offsets: &offsets,
+                            cookies: &self.cookies(members),
+                            semaphores: semaphores.iter().any(|at| *at != 0).then_some(semaphores.as_slice()),
+                            pid: *pid as i32,
+                            at_return,
+                        },
+                    )
+                };
+                members = self.halving(&members, &link, attached)?;
+            }
+            done.extend(members);
+        }
+        Ok(done)
+    }
+
+    /// One link for all, or where one of them is refused, for the halves: in the end it stands alone. Gives those that are
+    /// linked.
+    fn halving(
+        &self,
+        members: &[usize],
+        link: &dyn Fn(&[usize]) -> io::Result<OwnedFd>,
+        attached: &mut Attached,
+    ) -> Result<Vec<usize>> {
+        if members.is_empty() {
+            return Ok(Vec::new());
+        }
+        match link(members) {
+            Ok(fd) => {
+                attached.links.push(fd);
+                Ok(members.to_vec())
+            }
+            Err(error) if members.len() == 1 || is_about_all(&error) => {
+                self.refuse(members[0], error, attached)?;
+                Ok(Vec::new())
+            }
+            Err(_) => {
+                let (first, second) = members.split_at(members.len() / 2);
+                let mut done = self.halving(first, link, attached)?;
+                done.extend(self.halving(second, link, attached)?);
+                Ok(done)
+            }
+        }
+    }
+
+    /// Errors: what is refused for all of them.
+    fn refuse(&self, member: usize, error: io::Error, attached: &mut Attached) -> Result<()> {
+        let function = &self.numbered(member).point.function;
+        if is_about_all(&error) {
+            let what = format!("attach to `{function}`");
+            return Err(features::refused(anyhow::Error::new(error).context(what)));
+        }
+        attached.refused.push((function.clone(), why(&error)));
+        Ok(())
+    }
+
+    fn numbered(&self, member: usize) -> &Numbered {
+        &self.points.points[member]
+    }
+
+    fn cookies(&self, members: &[usize]) -> Vec<u64> {
+        members.iter().map(|member| self.numbered(*member).cookie).collect()
+    }
+}
+
+/// Neither privilege nor memory is a matter of one point.
+fn is_about_all(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES | libc::ENOMEM | libc::EMFILE | libc::ENFILE))
+}
+
+/// What the kernel's errors mean here.
+fn why(error: &io::Error) -> String {
+    let meaning = match error.raw_os_error() {
+        Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EILSEQ) => {
+            "the kernel cannot put a probe on its first instruction"
+        }
+        Some(libc::ENOENT | libc::ESRCH) => "the kernel does not let it be probed, or it is gone",
+        Some(libc::EADDRNOTAVAIL) => "several functions have that name",
+        Some(libc::EBUSY | libc::EEXIST) => "it is being patched by another tool",
+        _ => return error.to_string(),
+    };
+    format!("{meaning} ({error})")
+}
+
+fn attach_one(how: How, numbered: &Numbered, program: BorrowedFd, at_return: bool) -> io::Result<Vec<OwnedFd>> {
+    match (&numbered.point.place, how) {
+        (Place::Kernel { .. }, How::Fentry) => Ok(vec![bpf::raw_tracepoint_open(None, program)?]),
+        (Place::Kernel { .. }, _) => {
+            let symbol = symbol(numbered)?;
+            listen(perf::open_probe(ProbePlace::Symbol(&symbol), at_return, None)?, numbered.cookie, program)
+        }
+        (Place::User { file, offset, semaphore, .. }, _) => {
+            let path = c_string(file.as_os_str().as_bytes())?;
+            let place = ProbePlace::File { path: &path, offset: *offset, semaphore: semaphore.unwrap_or(0) };
+            listen(perf::open_probe(place, at_return, None)?, numbered.cookie, program)
+        }
+        (Place::Tracepoint { group, event }, _) => {
+            let id = tracefs::read(&format!("events/{group}/{event}/id"))?;
+            let id = id.trim().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+            Ok(vec![perf::attach_tracepoint(id, program)?])
+        }
+    }
+}
+
+/// With a cookie where the kernel keeps them.
+fn listen(event: OwnedFd, cookie: u64, program: BorrowedFd) -> io::Result<Vec<OwnedFd>> {
+    if support::cookies() {
+        let link = bpf::link_perf_event(program, event.as_fd(), cookie)?;
+        perf::enable(&event)?;
+        return Ok(vec![link, event]);
+    }
+    perf::listen(&event, program)?;
+    Ok(vec![event])
+}
+
+fn symbol(numbered: &Numbered) -> io::Result<CString> {
+    match &numbered.point.place {
+        Place::Kernel { symbol } => c_string(symbol.as_bytes()),
+        _ => Err(io::Error::from(io::ErrorKind::InvalidInput)),
+    }
+}
+
+fn c_string(bytes: &[u8]) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
+}

@@ -1,0 +1,252 @@
+//! `spoor func`: patterns into points, and the fields that these have besides the provider's own.
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Result;
+use probes_common::function::{AT_ENTRY, MODULE_SHIFT};
+
+use super::UsageError;
+use super::args::Func;
+use super::plan::{Plan, Typed, naming, plan_in, target};
+use crate::attach::btf::Btf;
+use crate::attach::points::{Numbered, Points};
+use crate::attach::signature::signatures;
+use crate::attach::target::Target;
+use crate::error::Advice;
+use crate::program::argument::{Argument, Used, Value};
+use crate::program::codegen::site::{Operand, PARAMETERS};
+use crate::program::field::{COMMON, Field, Names};
+use crate::program::scope::Scope;
+use crate::program::tree::Type;
+use crate::providers::function::{ARGUMENTS, NUMBERED, PROVIDER, argument, func as func_field, module, text};
+use crate::resolve::{self, Pattern, Place, Point, Whom};
+use crate::session;
+use crate::sys::{command, process};
+
+/// Errors: [`UsageError`], which exits with 2; patterns that nothing matches.
+pub fn func(args: Func) -> Result<Plan> {
+    if args.latency && !args.clause.functions.is_empty() {
+        let advice = "--agg 'p99(elapsed)' and --agg 'max(elapsed)', or -L without --agg";
+        return Err(UsageError::new("-L adds columns to the default table, and --agg replaces it", advice).into());
+    }
+    let patterns =
+        args.patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>, _>>().map_err(usage)?;
+    let whom = whom(&target(&args.target)?, &args.command)?;
+    let resolved = resolve::resolve(&patterns, &whom)?;
+    let found = resolved.points.len();
+    if found == 0 {
+        let (name, why) = resolved.refused.first().map_or(("", ""), |(name, why)| (name, why));
+        return Err(anyhow::anyhow!("`{name}` cannot be traced: {why}"));
+    }
+    if found > args.points.max_probes as usize {
+        let what = format!("{found} functions match, more than --max-probes {}", args.points.max_probes);
+        return Err(Advice::new(what, format!("a narrower pattern, or --max-probes {found}")).into());
+    }
+    let names = ArgumentNames::of(&resolved.points);
+    let scope = Scope::new(names.fields(&resolved.points).into_iter().chain(own_fields(&resolved.points)));
+    let may_be_slow = args.points.slow_detach;
+    let mut plan = plan_in(
+        Typed {
+            command_name: "func",
+            provider: &PROVIDER,
+            target: args.target,
+            time: args.time,
+            clause: args.clause,
+            output: args.output,
+            events: false,
+            ring_bytes: 0,
+            columns: (PROVIDER.default_columns)(args.latency),
+            condition: None,
+            run: args.command,
+            sampling: None,
+            naming: naming(&args.naming),
+        },
+        scope,
+    )?;
+    let used = Used::by(&plan.clause);
+    if used.arguments.len() > ARGUMENTS || used.texts.len() > probes_common::clause::TEXTS {
+        let what = format!("an expression can name {ARGUMENTS} arguments and {} texts", probes_common::clause::TEXTS);
+        return Err(UsageError::new(&what, "fewer of them in --by, --where and --agg").into());
+    }
+    let returns = args.latency || PROVIDER.facts(&plan.clause) & probes_common::function::FACT_RETURN != 0;
+    if returns && let Some(point) = resolved.points.iter().find(|point| !has_return(point)) {
+        let what = format!("`{}` is passed and does not return: it has no `ret` and no `elapsed`", point.function);
+        return Err(UsageError::new(&what, "leave out -L, `ret` and `elapsed`, or trace functions only").into());
+    }
+    plan.points = Some(Points { points: numbered(resolved.points, &names), returns, may_be_slow });
+    plan.notes = resolved.notes;
+    plan.notes.extend(resolved.refused.iter().map(|(name, why)| format!("{name} is not traced: {why}")));
+    Ok(plan)
+}
+
+fn usage(advice: Advice) -> UsageError {
+    UsageError::new(&advice.to_string(), advice.advice())
+}
+
+/// Whose files the patterns are about.
+fn whom(target: &Target, run: &[std::ffi::OsString]) -> Result<Whom> {
+    session::check_target(target)?;
+    if let Some(name) = run.first() {
+        // What is wrong with it is said when it is run.
+        return Ok(command::find_command(name).map_or(Whom::Nobody, |file| Whom::Command(file.into())));
+    }
+    let owner = |tid: &u32| process::process_of_thread(*tid).unwrap_or(*tid);
+    let mut pids: Vec<u32> = target.pids.iter().copied().chain(target.tids.iter().map(owner)).collect();
+    pids.dedup();
+    Ok(if pids.is_empty() { Whom::Nobody } else { Whom::Processes(pids) })
+}
+
+fn has_return(point: &Point) -> bool {
+    match point.place {
+        Place::User { is_entry, .. } => is_entry,
+        Place::Kernel { .. } => true,
+        Place::Tracepoint { .. } => false,
+    }
+}
+
+/// The names of a table's values: their numbers are places in it.
+struct Listed(Vec<String>);
+
+impl Names for Listed {
+    fn name(&self, value: u64) -> Cow<'static, str> {
+        let name = usize::try_from(value).ok().and_then(|at| self.0.get(at));
+        name.map_or_else(|| value.to_string(), Clone::clone).into()
+    }
+
+    fn all(&self) -> Vec<(Cow<'static, str>, u64)> {
+        self.0.iter().enumerate().map(|(at, name)| (name.clone().into(), at as u64)).collect()
+    }
+}
+
+/// Once in a run: fields live as long as the process.
+fn leak<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
+
+/// The provider's fields, with the points' names in the places of those that have none.
+fn own_fields(points: &[Point]) -> Vec<&'static Field> {
+    let functions = points.iter().map(|point| point.function.clone()).collect();
+    let modules = modules(points);
+    let count = |count: usize| u32::try_from(count).unwrap_or(0);
+    let func = leak(func_field(leak(Listed(functions)), count(points.len())));
+    let module = leak(module(leak(Listed(modules.clone())), count(modules.len())));
+    let rest = PROVIDER.fields.iter().filter(|field| field.name != func.name && field.name != module.name);
+    [&*func, &*module].into_iter().chain(rest).collect()
+}
+
+fn modules(points: &[Point]) -> Vec<String> {
+    let mut modules: Vec<String> = points.iter().map(|point| point.module.clone()).collect();
+    modules.sort_unstable();
+    modules.dedup();
+    modules
+}
+
+/// Names that points have for their arguments, each with a number: `arg0` to `arg5` have those, all others follow.
+struct ArgumentNames {
+    others: Vec<String>,
+}
+
+impl ArgumentNames {
+    fn of(points: &[Point]) -> ArgumentNames {
+        let mut others: Vec<String> = Vec::new();
+        for argument in points.iter().flat_map(|point| &point.arguments) {
+            if plain_number(&argument.name).is_none() && !others.contains(&argument.name) {
+                others.push(argument.name.clone());
+            }
+        }
+        ArgumentNames { others }
+    }
+
+    fn number(&self, name: &str) -> Option<u16> {
+        plain_number(name).or_else(|| Some(NUMBERED + self.others.iter().position(|other| other == name)? as u16))
+    }
+
+    /// Fields by these names; one that would hide another is `args.NAME` only.
+    fn fields(&self, points: &[Point]) -> Vec<&'static Field> {
+        let taken = |name: &str| PROVIDER.fields.iter().chain(&COMMON).any(|field| field.name == name);
+        let mut fields = Vec::new();
+        for (at, name) in self.others.iter().enumerate() {
+            let number = NUMBERED + at as u16;
+            let mut all = points.iter().flat_map(|point| &point.arguments).filter(|argument| argument.name == *name);
+            let Some(first) = all.next() else { continue };
+            let signed = first.ty == Type::Signed || all.any(|argument| argument.ty == Type::Signed);
+            let ty = if signed { Type::Signed } else { Type::Unsigned };
+            let names = [(!taken(name)).then(|| name.clone()), Some(format!("args.{name}"))];
+            for name in names.into_iter().flatten() {
+                let shown: &'static str = String::leak(name.clone());
+                if first.value.is_text() {
+                    fields.push(leak(text(shown, number, 0, "text of the record")));
+                    continue;
+                }
+                fields.push(leak(argument(shown, ty, number, "named argument")));
+                if first.bytes == 8 {
+                    let shown = String::leak(format!("str({name})"));
+                    fields.push(leak(text(shown, number, 0, "text that the argument points to")));
+                }
+            }
+        }
+        fields.into_iter().map(|field| &*field).collect()
+    }
+}
+
+/// The number in `arg0` to `arg5`.
+fn plain_number(name: &str) -> Option<u16> {
+    name.strip_prefix("arg")?.parse().ok().filter(|number| *number < NUMBERED)
+}
+
+fn numbered(points: Vec<Point>, names: &ArgumentNames) -> Vec<Numbered> {
+    let modules = modules(&points);
+    let symbols: Vec<&str> = points
+        .iter()
+        .filter_map(|point| match &point.place {
+            Place::Kernel { symbol } => Some(symbol.as_str()),
+            _ => None,
+        })
+        .collect();
+    let signatures = if symbols.is_empty() {
+        HashMap::new()
+    } else {
+        Btf::of_running_kernel().map(|btf| signatures(&btf, &symbols)).unwrap_or_default()
+    };
+    let number = |(at, point): (usize, Point)| {
+        let module = modules.binary_search(&point.module).unwrap_or_default() as u64;
+        let entry = if matches!(point.place, Place::User { is_entry: true, .. }) { AT_ENTRY } else { 0 };
+        let signature = match &point.place {
+            Place::Kernel { symbol } => signatures.get(symbol.as_str()),
+            _ => None,
+        };
+        Numbered {
+            cookie: at as u64 | module << MODULE_SHIFT | entry,
+            operands: operands(&point, names),
+            result: signature
+                .and_then(|signature| signature.returns)
+                .map_or((8, Type::Signed), |(ty, bytes)| (bytes, ty)),
+            typed: signature
+                .filter(|signature| signature.is_plain)
+                .map(|signature| (signature.id, signature.parameters.len() as u8)),
+            point,
+        }
+    };
+    points.into_iter().enumerate().map(number).collect()
+}
+
+fn operands(point: &Point, names: &ArgumentNames) -> BTreeMap<u16, Operand> {
+    let mut operands = BTreeMap::new();
+    if !matches!(point.place, Place::Tracepoint { .. }) && point.arguments.is_empty() {
+        operands.extend((0..PARAMETERS).map(|at| (at.into(), parameter(at))));
+    }
+    for (at, argument) in point.arguments.iter().enumerate() {
+        let Argument { ty, bytes, value, .. } = *argument;
+        let operand = Operand { value, bytes, ty };
+        operands.extend(names.number(&argument.name).map(|number| (number, operand)));
+        // By its place as well, as long as no name says so.
+        if at < usize::from(NUMBERED) {
+            operands.entry(at as u16).or_insert(operand);
+        }
+    }
+    operands
+}
+
+fn parameter(at: u8) -> Operand {
+    Operand { value: Value::Parameter(at), bytes: 8, ty: Type::Unsigned }
+}
