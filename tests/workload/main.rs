@@ -24,6 +24,7 @@ mod sys;
 mod thread;
 mod threads;
 mod time;
+mod tracee;
 mod waits;
 
 use core::ffi::{CStr, c_char, c_int};
@@ -218,6 +219,7 @@ const WORKS: &[(&str, &str, &str, Work)] = &[
         "a thread in read of a pipe; a line: 1 byte read, the next read blocks, `blocked`; a line: that one too",
         inflight::inflight,
     ),
+    ("tracee", "MODE WORD...", "calls of the functions in tests/tracee; see `tracee --help`", tracee::tracee),
     (
         "in-pidns",
         "CMD ARG...",
@@ -229,6 +231,12 @@ const WORKS: &[(&str, &str, &str, Work)] = &[
         "DIR ARG...",
         "runs DIR/hidden, a copy of this program, in a mount namespace of its own where a tmpfs is on DIR",
         namespace::elsewhere,
+    ),
+    (
+        "linked-elsewhere",
+        "DIR PROGRAM LIBRARY ARG...",
+        "runs DIR/hidden, a copy of PROGRAM, beside a copy of LIBRARY, in such a namespace",
+        namespace::linked_elsewhere,
     ),
     (
         "enter-pidns",

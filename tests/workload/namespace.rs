@@ -1,5 +1,5 @@
 //! Launchers: a command in a PID namespace of its own, or in that of another process. The kernel's `unshare` and
-//! `nsenter`, which a virtual machine with three files does not have.
+//! `nsenter`, which a virtual machine with these few files does not have.
 use std::ffi::CString;
 
 use crate::children::child;
@@ -24,18 +24,37 @@ pub fn inside(args: &Args, _: &Protocol) -> Did {
 /// A copy of this program where nobody else sees it.
 pub fn elsewhere(args: &Args, _: &Protocol) -> Did {
     let folder = args.text(0, "DIR");
+    hide(folder, &[("/proc/self/exe", HIDDEN)]);
+    run_hidden(folder, args.from(1))
+}
+
+/// A program with a library that it looks for beside itself.
+pub fn linked_elsewhere(args: &Args, _: &Protocol) -> Did {
+    let (folder, program, library) = (args.text(0, "DIR"), args.text(1, "PROGRAM"), args.text(2, "LIBRARY"));
+    let name = library.rsplit('/').next().unwrap_or(library);
+    hide(folder, &[(program, HIDDEN), (library, name)]);
+    run_hidden(folder, args.from(3))
+}
+
+const HIDDEN: &str = "hidden";
+
+/// Copies of files, by their new names in a folder that from now on only this process and its children see.
+fn hide(folder: &str, files: &[(&str, &str)]) {
     let at = CString::new(folder).expect("came from a C string");
-    let copy = format!("{folder}/hidden");
     // SAFETY: takes no pointers.
     must_libc(unsafe { libc::unshare(libc::CLONE_NEWNS) }, "unshare");
     mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE);
     mount(c"hidden", &at, c"tmpfs", 0);
-    if let Err(error) = std::fs::copy("/proc/self/exe", &copy) {
-        fail(format_args!("copy to {copy}: {error}"));
+    for (file, name) in files {
+        if let Err(error) = std::fs::copy(file, format!("{folder}/{name}")) {
+            fail(format_args!("copy {file} to {folder}/{name}: {error}"));
+        }
     }
-    let mut words = vec![copy.as_str()];
-    words.extend_from_slice(args.from(1));
-    run(&words);
+}
+
+fn run_hidden(folder: &str, args: &[&str]) -> ! {
+    let program = format!("{folder}/{HIDDEN}");
+    run(&[&[program.as_str()], args].concat());
     sys::exit_group(1)
 }
 
