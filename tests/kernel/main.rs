@@ -1,7 +1,7 @@
 //! The tests that need root and a kernel: the real `spoor` on the real workload, exact numbers.
 //! One file a topic. As PID 1 this is all that a virtual machine runs: it mounts what it needs, tests, prints
 //! `SPOOR-VM-EXIT CODE` and powers off. Arguments pick tests by name, there those behind `--` on the kernel's command
-//! line; so does `SPOOR_FILTER`.
+//! line; so does `SPOOR_FILTER`. Parts of several names have commas between them: `counts::,names::`.
 mod aggregations;
 mod command;
 mod compat;
@@ -23,6 +23,7 @@ mod sigreturn;
 mod stacks;
 mod target;
 mod threads;
+mod tracee;
 mod twice_returning;
 mod where_;
 
@@ -65,6 +66,7 @@ const TOPICS: &[&[Test]] = &[
     offcpu::TESTS,
     stacks::TESTS,
     names::TESTS,
+    tracee::TESTS,
     differential::TESTS,
 ];
 
@@ -101,7 +103,10 @@ fn arguments() -> Arguments {
 /// One test at a time: some fill every CPU, some look at the whole machine.
 fn run(mut args: Arguments) -> Conclusion {
     args.test_threads.get_or_insert(1);
-    let trials = TOPICS.iter().copied().flatten().map(|(name, test)| trial(name, *test)).collect();
+    let mut trials: Vec<Trial> = TOPICS.iter().copied().flatten().map(|(name, test)| trial(name, *test)).collect();
+    if let Some(filter) = args.filter.take_if(|filter| filter.contains(',')) {
+        trials.retain(|trial| filter.split(',').any(|part| !part.is_empty() && trial.name().contains(part)));
+    }
     libtest_mimic::run(&args, trials)
 }
 

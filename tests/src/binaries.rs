@@ -1,4 +1,4 @@
-//! Where the two programs are: the environment says, or /bin in a virtual machine, or cargo's folders.
+//! Where the programs are: the environment says, or /bin in a virtual machine, or cargo's folders.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -21,6 +21,17 @@ pub fn workload() -> &'static Path {
             path
         })
     })
+}
+
+/// `TRACEE_BIN`, else the one that this package's build script made: linked dynamically, to [`tracee_library`].
+pub fn tracee() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| named("TRACEE_BIN", "/bin/tracee").unwrap_or_else(|| Path::new(env!("OUT_DIR")).join("tracee")))
+}
+
+/// Beside the program that is linked to it.
+pub fn tracee_library() -> PathBuf {
+    tracee().with_file_name("libtracee.so")
 }
 
 fn named(variable: &str, in_vm: &str) -> Option<PathBuf> {

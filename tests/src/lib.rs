@@ -2,6 +2,7 @@
 //! Every wait has an end ([`patience`]), every process a guard that kills it by its PID; nothing sleeps and hopes.
 pub mod binaries;
 pub mod cgroup;
+pub mod elf;
 pub mod folder;
 pub mod ledger;
 pub mod lines;
@@ -10,6 +11,7 @@ pub mod report;
 pub mod skip;
 pub mod spoor;
 pub mod sys;
+pub mod uprobes;
 pub mod vm;
 pub mod work;
 

@@ -122,3 +122,49 @@ pub fn inode(path: &std::path::Path) -> io::Result<u64> {
 pub fn check(ret: i64) -> io::Result<i64> {
     if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret) }
 }
+
+/// A counter of a uprobe, of `path` at `offset`, on one CPU. It counts at once.
+pub fn perf_uprobe(kind: u32, config: u64, path: &std::path::Path, offset: u64, cpu: usize) -> io::Result<OwnedFd> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    // struct perf_event_attr, version 1: type and size, config, sample_period, sample_type, read_format, flags, wakeup
+    // and breakpoint type, config1 (the path), config2 (the offset).
+    const SIZE: u64 = 72;
+    let words = [u64::from(kind) | SIZE << 32, config, 0, 0, 0, 0, 0, path.as_ptr() as u64, offset];
+    const PERF_FLAG_FD_CLOEXEC: u64 = 8;
+    let (pid, group) = (-1, -1);
+    // SAFETY: as long as said; the path outlives the call.
+    let fd = check(unsafe {
+        libc::syscall(libc::SYS_perf_event_open, words.as_ptr(), pid, cpu, group, PERF_FLAG_FD_CLOEXEC)
+    })?;
+    // SAFETY: a descriptor that was just opened and that nobody else has.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// One that we may run on.
+pub fn own_cpu() -> io::Result<usize> {
+    // SAFETY: takes nothing.
+    Ok(check(unsafe { libc::sched_getcpu() }.into())? as usize)
+}
+
+/// The command and all that comes of it run on one CPU.
+pub fn pin(command: &mut Command, cpu: usize) {
+    let pin = move || {
+        // SAFETY: a set is plain bits, and the calls take its size.
+        unsafe {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            libc::CPU_SET(cpu, &mut set);
+            check(libc::sched_setaffinity(0, size_of_val(&set), &set).into()).map(drop)
+        }
+    };
+    // SAFETY: between fork and exec only a system call.
+    unsafe { command.pre_exec(pin) };
+}
+
+/// One `read` of 8 bytes.
+pub fn read_number(from: &OwnedFd) -> io::Result<u64> {
+    let mut number = 0u64;
+    // SAFETY: room for it.
+    let read = check(unsafe { libc::read(from.as_raw_fd(), (&raw mut number).cast(), size_of_val(&number)) } as i64)?;
+    if read as usize == size_of_val(&number) { Ok(number) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}

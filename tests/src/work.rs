@@ -24,6 +24,11 @@ impl Work {
         Work::start(Command::new(binaries::workload()).args(["--wait", "--hold"]).args(args))
     }
 
+    /// `tracee ARGS`, the dynamic program, that waits to be released.
+    pub fn dynamic(args: &[&str]) -> Result<Work> {
+        Work::start(Command::new(binaries::tracee()).arg("--wait").args(args))
+    }
+
     pub fn start(command: &mut Command) -> Result<Work> {
         let process = Process::start(command, true)?;
         let ready = match process.stdout.wait_for("ready ") {
