@@ -68,9 +68,18 @@ fn prepare(qemu: Result<Qemu>, programs: &Programs) -> Result<(Qemu, PathBuf)> {
     let qemu = qemu?;
     println!("QEMU {}", qemu.version);
     let initramfs = paths::target("vm/initramfs.cpio");
-    let bin = [("spoor", programs.spoor.as_path()), ("workload", programs.workload.as_path())];
-    vm::pack(&initramfs, &programs.kernel_tests, &bin).context("make the initramfs")?;
+    vm::pack(&initramfs, &programs.kernel_tests, &files(programs)?).context("make the initramfs")?;
     Ok((qemu, initramfs))
+}
+
+/// What a guest has besides /init: programs, and what the dynamic one of them is loaded with.
+fn files(programs: &Programs) -> Result<Vec<(String, PathBuf)>> {
+    let mut files = Vec::new();
+    for (name, path) in [("spoor", &programs.spoor), ("workload", &programs.workload), ("tracee", &programs.tracee)] {
+        files.push((format!("bin/{name}"), path.clone()));
+    }
+    files.extend(vm::libraries(&programs.tracee, "bin")?);
+    Ok(files)
 }
 
 /// The boots of one kernel: as Debian configures it, and fully preemptible where it can be.

@@ -19,12 +19,14 @@ pub struct Programs {
     pub spoor: PathBuf,
     pub workload: PathBuf,
     pub kernel_tests: PathBuf,
+    /// Linked dynamically; libtracee.so lies beside it.
+    pub tracee: PathBuf,
 }
 
 impl Programs {
     /// Tells a test where the programs are; in a guest they are in /bin.
     pub fn name_in<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.env("SPOOR_BIN", &self.spoor).env("WORKLOAD_BIN", &self.workload)
+        command.env("SPOOR_BIN", &self.spoor).env("WORKLOAD_BIN", &self.workload).env("TRACEE_BIN", &self.tracee)
     }
 }
 
@@ -34,6 +36,7 @@ pub fn build() -> Result<Programs> {
         spoor: built.program("spoor")?,
         workload: built.program("workload")?,
         kernel_tests: built.program(TARGET)?,
+        tracee: built.out_dir("spoor-tests")?.join("tracee"),
     })
 }
 

@@ -6,12 +6,14 @@ mod cpio;
 mod image;
 mod initramfs;
 mod kernels;
+mod libraries;
 mod qemu;
 
 pub use boot::{Run, run};
 pub use image::Image;
 pub use initramfs::pack;
 pub use kernels::{KERNELS, Kernel};
+pub use libraries::libraries;
 pub use qemu::Qemu;
 
 /// Why no guest can be had on this machine at all; `None` where it can be tried.
