@@ -33,10 +33,7 @@ pub fn run(
     init_args: &[String],
     prefix: &str,
 ) -> Result<Run> {
-    let mut append = format!("console=ttyS0 panic=-1 quiet {append}").trim_end().to_owned();
-    if !init_args.is_empty() {
-        append += &format!(" -- {}", init_args.join(" "));
-    }
+    let append = command_line(append, init_args);
     for attempt in [1, 2] {
         let watched = watch(qemu.command().args(arguments(image, initramfs, &append)), prefix, LIMIT)?;
         if started(&watched.lines) {
@@ -49,6 +46,15 @@ pub fn run(
         println!("{prefix}attempt {attempt}: the guest did not reach /init: {}", why(&watched));
     }
     bail!("the guest did not reach /init in two boots")
+}
+
+/// What the kernel and, behind `--`, what /init shall know.
+fn command_line(append: &str, init_args: &[String]) -> String {
+    let mut line = format!("console=ttyS0 panic=-1 quiet {append}").trim_end().to_owned();
+    if !init_args.is_empty() {
+        line += &format!(" -- {}", init_args.join(" "));
+    }
+    line
 }
 
 fn arguments(image: &Image, initramfs: &Path, append: &str) -> Vec<OsString> {
@@ -96,6 +102,13 @@ mod tests {
         assert_eq!(exit_code(&lines("vm: Linux 6.1\nSPOOR-VM-EXIT 101")), Some(101));
         assert_eq!(exit_code(&lines("[ 3.1] a warning SPOOR-VM-EXIT 0\n")), Some(0));
         assert_eq!(exit_code(&lines("vm: Linux 6.1\nKernel panic")), None);
+    }
+
+    #[test]
+    fn arguments_of_init_stand_behind_those_of_the_kernel() {
+        let args = ["names::".to_owned(), "--exact".to_owned()];
+        assert_eq!(command_line("preempt=full", &args), "console=ttyS0 panic=-1 quiet preempt=full -- names:: --exact");
+        assert_eq!(command_line("", &[]), "console=ttyS0 panic=-1 quiet");
     }
 
     #[test]
