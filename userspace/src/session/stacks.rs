@@ -274,7 +274,9 @@ fn without_tracing(mut frames: Vec<Frame>) -> Vec<Frame> {
         }
         _ => false,
     };
-    let from = frames.iter().position(|frame| !is_tracing(frame)).unwrap_or(0);
+    // Trampolines have no names on old kernels.
+    let is_unknown = |frame: &Frame| matches!(frame.place, Place::Address { .. });
+    let from = frames.iter().position(|frame| !is_tracing(frame) && !is_unknown(frame)).unwrap_or(0);
     frames.drain(..from);
     frames
 }

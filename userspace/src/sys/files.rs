@@ -1,6 +1,7 @@
 //! What std's files lack: a name for one that has none yet.
-use std::ffi::CString;
-use std::io::Result;
+use std::ffi::{CString, c_void};
+use std::fs::File;
+use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -15,4 +16,29 @@ pub fn link(file: BorrowedFd, name: &Path) -> Result<()> {
     let (here, follow) = (libc::AT_FDCWD, libc::AT_SYMLINK_FOLLOW);
     // SAFETY: NUL-terminated paths.
     check(unsafe { libc::linkat(here, from.as_ptr(), here, to.as_ptr(), follow) }).map(drop)
+}
+
+/// A file in our memory as code, of which not a byte is read or run.
+pub struct MappedCode {
+    start: *mut c_void,
+    bytes: usize,
+}
+
+impl MappedCode {
+    /// Errors: EPERM on a file system that is mounted noexec.
+    pub fn of(path: &Path) -> Result<MappedCode> {
+        let file = File::open(path)?;
+        let bytes = usize::try_from(file.metadata()?.len()).map_err(Error::other)?;
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE);
+        // SAFETY: a place of the kernel's choice, which nobody else uses.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, file.as_raw_fd(), 0) };
+        if start == libc::MAP_FAILED { Err(Error::last_os_error()) } else { Ok(MappedCode { start, bytes }) }
+    }
+}
+
+impl Drop for MappedCode {
+    fn drop(&mut self) {
+        // SAFETY: what was mapped, and nothing refers to it.
+        unsafe { libc::munmap(self.start, self.bytes) };
+    }
 }

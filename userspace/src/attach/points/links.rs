@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::Result;
@@ -12,6 +13,7 @@ use super::{Group, How, Loaded, Numbered, support};
 use crate::attach::features;
 use crate::resolve::Place;
 use crate::sys::bpf::{self, UprobeMulti};
+use crate::sys::files::MappedCode;
 use crate::sys::perf::{self, ProbePlace};
 use crate::sys::tracefs;
 
@@ -23,8 +25,11 @@ pub struct Attached {
     /// Take 0.1 s and more each.
     pub slow: Vec<OwnedFd>,
     /// Points that the kernel refused, and why.
-    pub refused: Vec<(String, String)>,
+    pub refused: Vec<Refused>,
 }
+
+/// A point by its function, and why it is none.
+pub type Refused = (String, String);
 
 impl Loaded {
     /// Attaches everything: returns before entries, so that an entry that is seen has its return seen.
@@ -60,13 +65,16 @@ impl Loaded {
         match group.how {
             How::UprobeMulti => self.attach_files(program, at_return, members, attached),
             How::KprobeMulti => {
-                let link = |members: &[usize]| {
+                let links = &mut attached.links;
+                let mut link = |members: &[usize]| {
                     let symbols: Vec<CString> =
                         members.iter().map(|member| symbol(self.numbered(*member))).collect::<io::Result<_>>()?;
                     let symbols: Vec<&CStr> = symbols.iter().map(CString::as_c_str).collect();
-                    bpf::link_kprobes(program, &symbols, &self.cookies(members), at_return)
+                    let link = bpf::link_kprobes(program, &symbols, &self.cookies(members), at_return)?;
+                    links.push(link);
+                    Ok(())
                 };
-                self.halving(members, &link, attached)
+                self.halving(members, &mut link, &mut attached.refused)
             }
             _ => {
                 let mut done = Vec::new();
@@ -78,7 +86,7 @@ impl Loaded {
                             held.extend(fds);
                             done.push(*member);
                         }
-                        Err(error) => self.refuse(*member, error, attached)?,
+                        Err(error) => self.refuse(*member, error, &mut attached.refused)?,
                     }
                 }
                 Ok(done)
@@ -103,26 +111,37 @@ impl Loaded {
         let mut done = Vec::new();
         for (file, mut members) in files {
             let path = c_string(file.as_os_str().as_bytes())?;
-            for pid in self.confined.as_deref().unwrap_or(&[0]) {
-                let link = |members: &[usize]| {
-                    let places = members.iter().map(|member| match self.numbered(*member).point.place {
-                        Place::User { offset, semaphore, .. } => (offset, semaphore.unwrap_or(0)),
-                        _ => (0, 0),
-                    });
-                    let (offsets, semaphores): (Vec<u64>, Vec<u64>) = places.unzip();
-                    bpf::link_uprobes(
-                        program,
-                        &UprobeMulti {
-                            path: &path,
-                            offsets: &offsets,
-                            cookies: &self.cookies(members),
-                            semaphores: semaphores.iter().any(|at| *at != 0).then_some(semaphores.as_slice()),
-                            pid: *pid as i32,
-                            at_return,
-                        },
-                    )
-                };
-                members = self.halving(&members, &link, attached)?;
+            let link = |members: &[usize], pid: u32| {
+                let places = members.iter().map(|member| match self.numbered(*member).point.place {
+                    Place::User { offset, semaphore, .. } => (offset, semaphore.unwrap_or(0)),
+                    _ => (0, 0),
+                });
+                let (offsets, semaphores): (Vec<u64>, Vec<u64>) = places.unzip();
+                bpf::link_uprobes(
+                    program,
+                    &UprobeMulti {
+                        path: &path,
+                        offsets: &offsets,
+                        cookies: &self.cookies(members),
+                        semaphores: semaphores.iter().any(|at| *at != 0).then_some(semaphores.as_slice()),
+                        pid: pid as i32,
+                        at_return,
+                    },
+                )
+            };
+            let pids = self.confined.as_deref().unwrap_or(&[0]);
+            // The kernel looks at an instruction when it is in a process's memory, and says nothing if that comes later.
+            if !pids.iter().all(|pid| is_mapped(*pid, file))
+                && let Ok(_mapped) = MappedCode::of(file)
+            {
+                let ours = std::process::id();
+                members =
+                    self.halving(&members, &mut |members| link(members, ours).map(drop), &mut attached.refused)?;
+            }
+            for pid in pids {
+                let links = &mut attached.links;
+                let mut link = |members: &[usize]| link(members, *pid).map(|link| links.push(link));
+                members = self.halving(&members, &mut link, &mut attached.refused)?;
             }
             done.extend(members);
         }
@@ -134,38 +153,35 @@ impl Loaded {
     fn halving(
         &self,
         members: &[usize],
-        link: &dyn Fn(&[usize]) -> io::Result<OwnedFd>,
-        attached: &mut Attached,
+        link: &mut dyn FnMut(&[usize]) -> io::Result<()>,
+        refused: &mut Vec<Refused>,
     ) -> Result<Vec<usize>> {
         if members.is_empty() {
             return Ok(Vec::new());
         }
         match link(members) {
-            Ok(fd) => {
-                attached.links.push(fd);
-                Ok(members.to_vec())
-            }
+            Ok(()) => Ok(members.to_vec()),
             Err(error) if members.len() == 1 || is_about_all(&error) => {
-                self.refuse(members[0], error, attached)?;
+                self.refuse(members[0], error, refused)?;
                 Ok(Vec::new())
             }
             Err(_) => {
                 let (first, second) = members.split_at(members.len() / 2);
-                let mut done = self.halving(first, link, attached)?;
-                done.extend(self.halving(second, link, attached)?);
+                let mut done = self.halving(first, link, refused)?;
+                done.extend(self.halving(second, link, refused)?);
                 Ok(done)
             }
         }
     }
 
     /// Errors: what is refused for all of them.
-    fn refuse(&self, member: usize, error: io::Error, attached: &mut Attached) -> Result<()> {
+    fn refuse(&self, member: usize, error: io::Error, refused: &mut Vec<Refused>) -> Result<()> {
         let function = &self.numbered(member).point.function;
         if is_about_all(&error) {
             let what = format!("attach to `{function}`");
             return Err(features::refused(anyhow::Error::new(error).context(what)));
         }
-        attached.refused.push((function.clone(), why(&error)));
+        refused.push((function.clone(), why(&error)));
         Ok(())
     }
 
@@ -176,6 +192,13 @@ impl Loaded {
     fn cookies(&self, members: &[usize]) -> Vec<u64> {
         members.iter().map(|member| self.numbered(*member).cookie).collect()
     }
+}
+
+/// Whether a process has this file in its memory now. Nobody in particular has: 0.
+fn is_mapped(pid: u32, file: &Path) -> bool {
+    let Ok(inode) = std::fs::metadata(file).map(|file| file.ino().to_string()) else { return false };
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    maps.lines().any(|line| line.split_ascii_whitespace().nth(4) == Some(&inode))
 }
 
 /// Neither privilege nor memory is a matter of one point.
@@ -206,6 +229,8 @@ fn attach_one(how: How, numbered: &Numbered, program: BorrowedFd, at_return: boo
         }
         (Place::User { file, offset, semaphore, .. }, _) => {
             let path = c_string(file.as_os_str().as_bytes())?;
+            // So that the kernel looks at the instruction now.
+            let _mapped = MappedCode::of(file);
             let place = ProbePlace::File { path: &path, offset: *offset, semaphore: semaphore.unwrap_or(0) };
             listen(perf::open_probe(place, at_return, None)?, numbered.cookie, program)
         }
