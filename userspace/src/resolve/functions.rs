@@ -190,14 +190,20 @@ struct Matcher<'a> {
     glob: &'a NameGlob,
     /// What a mangled name has if its source's name matches: spares most of them from being demangled, which takes 1 to 3 us.
     words: Vec<String>,
+    /// The same of Rust's newer names.
+    rust_words: Vec<String>,
     wants_parts: bool,
 }
 
 impl Matcher<'_> {
     fn new(glob: &NameGlob) -> Matcher<'_> {
-        let mut words = glob.words();
-        words.retain(|word| !DEMANGLERS_WORDS.iter().any(|own| own.contains(word.as_str())));
-        Matcher { glob, words, wants_parts: glob.text().contains(PART) }
+        let without = |demanglers: &[&str]| {
+            let mut words = glob.words();
+            words.retain(|word| !demanglers.iter().any(|own| own.contains(word.as_str())));
+            words
+        };
+        let (words, rust_words) = (without(&CPP_WORDS), without(&RUST_WORDS));
+        Matcher { glob, words, rust_words, wants_parts: glob.text().contains(PART) }
     }
 
     fn how(&self, name: &str) -> Option<How> {
@@ -213,7 +219,12 @@ impl Matcher<'_> {
         if short != plain && matches(short) {
             return Some(How::Short);
         }
-        if !plain.starts_with("_Z") && !plain.starts_with("_R") || !self.words.iter().all(|word| plain.contains(word)) {
+        let words = match plain.get(..2) {
+            Some("_Z") => &self.words,
+            Some("_R") => &self.rust_words,
+            _ => return None,
+        };
+        if !words.iter().all(|word| plain.contains(word)) {
             return None;
         }
         let (whole, alone) = source_names(plain)?;
@@ -229,71 +240,28 @@ impl Matcher<'_> {
 }
 
 /// Words that are in names of the source and not in the linker's: signs of one or two letters stand for them.
-const DEMANGLERS_WORDS: [&str; 64] = [
-    "std",
-    "allocator",
-    "basic_string",
-    "basic_istream",
-    "basic_ostream",
-    "basic_iostream",
-    "char_traits",
-    "operator",
-    "anonymous",
-    "namespace",
-    "unsigned",
-    "signed",
-    "short",
-    "long",
-    "char8_t",
-    "char16_t",
-    "char32_t",
-    "wchar_t",
-    "bool",
-    "float",
-    "double",
-    "void",
-    "_Float16",
-    "_BitInt",
-    "__int128",
-    "__float128",
-    "decimal128",
-    "nullptr_t",
-    "decltype",
-    "auto",
-    "const",
-    "volatile",
-    "restrict",
-    "lambda",
-    "unnamed",
-    "type",
-    "vtable",
-    "guard",
-    "variable",
-    "typeinfo",
-    "name",
-    "virtual",
-    "override",
-    "thunk",
-    "construction",
-    "covariant",
-    "return",
-    "clone",
-    "template",
-    "parameter",
-    "delete",
-    "new",
-    "sizeof",
-    "alignof",
-    "noexcept",
-    "throw",
-    "false",
-    "true",
-    "complex",
-    "imaginary",
-    "closure",
-    "unsafe extern",
-    "usize isize u128 i128 str dyn impl mut shim for as in",
-    "transaction reference temporary init",
+/// Rust's older names, which are made like those of C++, have all of theirs.
+const CPP_WORDS: [&str; 14] = [
+    "std allocator basic_string basic_istream basic_ostream basic_iostream char_traits string istream ostream iostream",
+    "operator new delete sizeof alignof typeid noexcept throw co_await dynamic_cast static_cast const_cast",
+    "reinterpret_cast nullptr_t decltype auto const volatile restrict complex imaginary",
+    "void bool char signed unsigned short int long float double wchar_t char8_t char16_t char32_t true false",
+    "__int128 __float128 _Float16 _BitInt decimal16 decimal32 decimal64 decimal128 half",
+    "(anonymous namespace) {unnamed type} {lambda} {default arg} {parm}",
+    "vtable VTT typeinfo name for construction vtable-in",
+    "guard variable reference temporary TLS init function wrapper",
+    "virtual override thunk covariant return to non-virtual",
+    "transaction clone [clone]",
+    "abi java Class hidden alias resource global constructors destructors keyed base complete deleting inner",
+    "offset string literal argument block invocation extension bfloat16_t __vector _Sat _Fract _Accum fail",
+    "template parameter object",
+    "enum struct union typename",
+];
+const RUST_WORDS: [&str; 4] = [
+    "closure shim vtable reify as for in dyn impl mut const unsafe extern where",
+    "bool char str isize usize i16 i32 i64 i128 u16 u32 u64 u128 f16 f32 f64 f128",
+    "true false",
+    "C cdecl stdcall fastcall vectorcall thiscall aapcs win64 sysv64 system rust-intrinsic rust-call unwind",
 ];
 
 /// `memcpy@@GLIBC_2.14`
@@ -302,13 +270,55 @@ fn without_version(name: &str) -> &str {
 }
 
 fn without_changes(name: &str) -> &str {
-    let ends = CHANGES.iter().filter_map(|change| name.find(change));
-    // What begins so has no other name.
-    ends.min().filter(|end| *end > 0).map_or(name, |end| &name[..end])
+    // Most names have no dot, which is found sooner.
+    let Some(dot) = name.find('.').filter(|dot| *dot > 0) else { return name };
+    let ends = CHANGES.iter().filter_map(|change| name[dot..].find(change));
+    ends.min().map_or(name, |end| &name[..dot + end])
 }
 
 /// `main.cold`, `main.cold.1`, `main.cold.1.llvm.7`
 fn is_part(name: &str) -> bool {
-    let after = name.find(PART).map(|at| &name[at + PART.len()..]);
+    let Some(dot) = name.find('.') else { return false };
+    let after = name[dot..].find(PART).map(|at| &name[dot + at + PART.len()..]);
     after.is_some_and(|after| after.is_empty() || after.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::glob::escape;
+
+    /// What words a linker's name must have is guessed from the pattern: each name of the source must still find its own,
+    /// in C++'s library and in this program.
+    #[test]
+    fn every_name_of_the_source_finds_the_linker_s() {
+        let output = std::process::Command::new("gcc").arg("-print-file-name=libstdc++.so.6").output().unwrap();
+        let library = String::from_utf8(output.stdout).unwrap();
+        for (file, step) in [(library.trim(), 1), ("/proc/self/exe", 31)] {
+            let (mut at, mut tried) = (0, 0);
+            Functions::open(Path::new(file), None).unwrap().visit(|_, _, name| {
+                at += 1;
+                let Some((whole, alone)) = source_names(without_version(name)).filter(|_| at % step == 0) else {
+                    return;
+                };
+                for (source, how) in std::iter::once((whole, How::Source)).chain(alone.map(|alone| (alone, How::Short)))
+                {
+                    let pattern = String::from_utf8(escape(source.as_bytes())).unwrap();
+                    let found = Matcher::new(&NameGlob::parse(&pattern).unwrap()).how(name);
+                    assert!(is_part(name) || found.is_some_and(|found| found <= how), "{name}: {source}");
+                }
+                tried += 1;
+            });
+            assert!(tried > 1000, "{tried} names of {file}");
+        }
+    }
+
+    #[test]
+    fn parts_and_changes_end_a_name() {
+        assert!(is_part("main.cold") && is_part("f.cold.1.llvm.7") && !is_part("f.colder") && !is_part("cold"));
+        assert_eq!(without_changes("f.constprop.0.isra.1"), "f");
+        assert_eq!(without_changes("main.isra"), "main.isra");
+        assert_eq!(without_changes(".part.0"), ".part.0");
+        assert_eq!(without_version("memcpy@@GLIBC_2.14"), "memcpy");
+    }
 }

@@ -115,6 +115,46 @@ fn short_names_and_paths_mean_what_the_process_has_mapped() {
     }
 }
 
+/// In the mount namespace of the process the library and a tool are other files than here. Needs the right to have one.
+#[test]
+fn paths_are_those_of_the_mount_namespace_of_the_process() {
+    let folder = Folder::new();
+    let (program, library) = made(&folder);
+    let other =
+        folder.compile("other", "int pad(void) { return 1; } int twice(int a) { return 5; }", &["-shared", "-fPIC"]);
+    let tool = folder.compile("tool", "int outside(void) { return 1; } int main(void) { return 0; }", &[]);
+    let hidden = folder.compile("hidden", "int inside(void) { return 1; } int main(void) { return 0; }", &[]);
+    let mounts = format!(
+        "mount --bind {} {} && mount --bind {} {} && exec {}",
+        other.display(),
+        library.display(),
+        hidden.display(),
+        tool.display(),
+        program.display()
+    );
+    let mut unshare = Command::new("unshare");
+    // Without a user namespace where it is not needed: there are machines that forbid those.
+    if !crate::sys::process::missing_capabilities().is_empty() {
+        unshare.arg("--map-root-user");
+    }
+    let process = Waiting::of(unshare.args(["--mount", "sh", "-c", &mounts]));
+    if process.said.is_empty() {
+        return;
+    }
+    assert_eq!(process.said, "5");
+    let whom = Whom::Processes(vec![process.pid()]);
+    let root = format!("/proc/{}/root", process.pid());
+    for (pattern, function) in
+        [(format!("{}:pad", library.display()), "pad"), (format!("{}:inside", tool.display()), "inside")]
+    {
+        let found = of(&[&pattern], &whom);
+        assert_eq!(found.points[0].function, function);
+        assert!(file(&found.points[0]).0.starts_with(&root), "{found:?}");
+        assert!(error(&pattern, &Whom::Nobody).0.starts_with(&format!("no function `{function}`")));
+    }
+    assert_eq!(functions(&of(&["pad", "libtwice:pad"], &whom)), [("libtwice.so.1", "pad")]);
+}
+
 #[test]
 fn several_processes_of_one_program_have_its_places_once() {
     let folder = Folder::new();

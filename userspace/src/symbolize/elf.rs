@@ -1,5 +1,6 @@
 //! An ELF file in, its layout and the functions of its symbol tables out.
 //! Reads and never maps: a file that is cut short under us is a read of fewer bytes, not a SIGBUS.
+use std::ffi::CStr;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -319,7 +320,7 @@ impl Table {
             }
             let rest = window.get(start.saturating_sub(window_start) as usize..).unwrap_or_default();
             let rest = &rest[..rest.len().min(LONGEST_NAME)];
-            let name = &rest[..rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len())];
+            let name = CStr::from_bytes_until_nul(rest).map_or(rest, CStr::to_bytes);
             if !name.is_empty() {
                 visitor(function, name);
             }
