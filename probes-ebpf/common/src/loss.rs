@@ -49,4 +49,6 @@ pub enum LossKind {
     ArgumentUnreadable = 19,
     /// There was no room to look at a text: the firing is in no aggregation.
     TextFailed = 20,
+    /// A thread was in the middle of too many calls: this one's return is not waited for.
+    TooDeep = 21,
 }

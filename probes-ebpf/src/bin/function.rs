@@ -83,21 +83,21 @@ pub fn enter(ctx: ProbeContext) -> u32 {
         loss::count(LossKind::StartFull);
         return 0;
     };
-    let frame = site::frame(ctx);
+    let (frame, point) = (site::frame(ctx), site::point(ctx));
     // SAFETY: `calls` is a live map value that only programs of this thread write.
     unsafe {
         let mut top = addr_of_mut!((*calls).top).read_volatile();
         if top >= CALLS_MAX as u64 {
-            make_room(calls, frame);
+            make_room(calls, frame, point);
             top = addr_of_mut!((*calls).top).read_volatile();
             if top >= CALLS_MAX as u64 {
-                loss::count(LossKind::StartFull);
+                loss::count(LossKind::TooDeep);
                 return 0;
             }
         }
         let call = slot(calls, top);
         (*call).frame = frame;
-        (*call).point = site::point(ctx);
+        (*call).point = point;
         if ARGUMENTS.load() != 0 {
             let mut scratch = 0;
             site::arguments(ctx, addr_of_mut!((*call).args).cast(), &mut scratch);
@@ -303,10 +303,10 @@ fn find(calls: *mut Calls, frame: u64, point: u64) -> bool {
     }
 }
 
-/// Drops calls that never return, and slots that are free below them: those whose frames lie where the stack has been left,
-/// as after a longjmp.
+/// Drops the last calls as far as they never return, and free slots among them: calls whose frames lie where the stack has
+/// been left, as after a longjmp, and one of the same function in the same place.
 #[inline(always)]
-fn make_room(calls: *mut Calls, frame: u64) {
+fn make_room(calls: *mut Calls, frame: u64, point: u64) {
     // SAFETY: a live map value.
     unsafe {
         let top = addr_of_mut!((*calls).top);
@@ -317,7 +317,8 @@ fn make_room(calls: *mut Calls, frame: u64) {
                 break;
             }
             let call = slot(calls, number - 1);
-            if (*call).time_ns != 0 && (*call).frame >= frame {
+            let is_here = (*call).frame == frame && (*call).point == point;
+            if (*call).time_ns != 0 && (*call).frame >= frame && !is_here {
                 break;
             }
             if (*call).time_ns != 0 {

@@ -73,10 +73,33 @@ pub fn func(args: Func) -> Result<Plan> {
         let what = format!("`{}` is passed and does not return: it has no `ret` and no `elapsed`", point.function);
         return Err(UsageError::new(&what, "leave out -L, `ret` and `elapsed`, or trace functions only").into());
     }
-    plan.points = Some(Points { points: numbered(resolved.points, &names), returns, may_be_slow });
+    let (points, without) = having(numbered(resolved.points, &names), &used, &names)?;
+    plan.points = Some(Points { points, returns, may_be_slow });
     plan.notes = resolved.notes;
+    plan.notes.extend(without);
     plan.notes.extend(resolved.refused.iter().map(|(name, why)| format!("{name} is not traced: {why}")));
     Ok(plan)
+}
+
+/// The points that have all arguments which the clause names; what to say of the others.
+///
+/// Errors: none has them.
+fn having(points: Vec<Numbered>, used: &Used, names: &ArgumentNames) -> Result<(Vec<Numbered>, Vec<String>)> {
+    let lacks = |point: &Numbered| used.arguments.iter().copied().find(|number| !point.operands.contains_key(number));
+    let (without, with): (Vec<_>, Vec<_>) = points.into_iter().partition(|point| lacks(point).is_some());
+    let say = |point: &Numbered| {
+        let name = lacks(point).map_or_else(String::new, |number| names.name(number));
+        format!("{} is not traced: it has no `{name}`", point.point.function)
+    };
+    match (without.first(), with.is_empty()) {
+        (Some(first), true) => {
+            let have =
+                first.point.arguments.iter().map(|argument| argument.name.as_str()).collect::<Vec<_>>().join(", ");
+            let advice = if have.is_empty() { "leave it out".to_owned() } else { format!("one of {have}") };
+            Err(UsageError::new(&say(first), &advice).into())
+        }
+        _ => Ok((with, without.iter().map(say).collect())),
+    }
 }
 
 fn usage(advice: Advice) -> UsageError {
@@ -161,6 +184,13 @@ impl ArgumentNames {
         plain_number(name).or_else(|| Some(NUMBERED + self.others.iter().position(|other| other == name)? as u16))
     }
 
+    fn name(&self, number: u16) -> String {
+        match number.checked_sub(NUMBERED) {
+            None => format!("arg{number}"),
+            Some(other) => self.others.get(usize::from(other)).cloned().unwrap_or_default(),
+        }
+    }
+
     /// Fields by these names; one that would hide another is `args.NAME` only.
     fn fields(&self, points: &[Point]) -> Vec<&'static Field> {
         let taken = |name: &str| PROVIDER.fields.iter().chain(&COMMON).any(|field| field.name == name);
@@ -232,7 +262,13 @@ fn numbered(points: Vec<Point>, names: &ArgumentNames) -> Vec<Numbered> {
 
 fn operands(point: &Point, names: &ArgumentNames) -> BTreeMap<u16, Operand> {
     let mut operands = BTreeMap::new();
-    if !matches!(point.place, Place::Tracepoint { .. }) && point.arguments.is_empty() {
+    // Those of a record and of a USDT probe are all named.
+    let by_abi = match point.place {
+        Place::User { usdt, .. } => usdt.is_none(),
+        Place::Kernel { .. } => true,
+        Place::Tracepoint { .. } => false,
+    };
+    if by_abi {
         operands.extend((0..PARAMETERS).map(|at| (at.into(), parameter(at))));
     }
     for (at, argument) in point.arguments.iter().enumerate() {

@@ -27,7 +27,7 @@ pub struct Context {
 type Sentence = (LossKind, &'static str, bool, &'static str, &'static str);
 
 /// Kind, name in JSON, whether something is lost, what happened, what to do. `{keys}` and `{ring}` are filled in.
-const SENTENCES: [Sentence; 21] = [
+const SENTENCES: [Sentence; 22] = [
     (
         LossKind::TableFull,
         "table_full",
@@ -133,6 +133,13 @@ const SENTENCES: [Sentence; 21] = [
         "",
     ),
     (LossKind::TextFailed, "text_failed", true, "firings not counted: no room to look at a text", ""),
+    (
+        LossKind::TooDeep,
+        "too_deep",
+        true,
+        "calls not counted: their thread was in the middle of 64 others",
+        "a pattern of fewer functions; calls are counted without -L, ret and elapsed however deep they are",
+    ),
 ];
 
 /// Lines for everything that is not zero.

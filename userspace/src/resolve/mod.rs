@@ -67,8 +67,8 @@ pub enum Place {
         offset: u64,
         /// It is a function's first: the return address is on top of the stack, and a return can be waited for.
         is_entry: bool,
-        /// Of a USDT probe's semaphore, in the file.
-        semaphore: Option<u64>,
+        /// A USDT probe, with the place of its semaphore in the file; 0: it has none.
+        usdt: Option<u64>,
     },
     /// A function of the kernel by its symbol, which may end in `.isra.0` and the like.
     Kernel { symbol: String },

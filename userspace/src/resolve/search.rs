@@ -276,7 +276,7 @@ impl Search<'_> {
                 None => (format!("+{offset:#x}"), false),
             };
             let file = self.file(&module);
-            let place = Place::User { file, offset, is_entry, semaphore: None };
+            let place = Place::User { file, offset, is_entry, usdt: None };
             self.found.point(point(place, &name, &module));
         }
         Ok(())
@@ -346,7 +346,7 @@ impl Search<'_> {
     }
 
     fn entry(&mut self, module: &Module, offset: u64) -> Place {
-        Place::User { file: self.file(module), offset, is_entry: true, semaphore: None }
+        Place::User { file: self.file(module), offset, is_entry: true, usdt: None }
     }
 }
 

@@ -113,7 +113,7 @@ impl Loaded {
             let path = c_string(file.as_os_str().as_bytes())?;
             let link = |members: &[usize], pid: u32| {
                 let places = members.iter().map(|member| match self.numbered(*member).point.place {
-                    Place::User { offset, semaphore, .. } => (offset, semaphore.unwrap_or(0)),
+                    Place::User { offset, usdt, .. } => (offset, usdt.unwrap_or(0)),
                     _ => (0, 0),
                 });
                 let (offsets, semaphores): (Vec<u64>, Vec<u64>) = places.unzip();
@@ -208,10 +208,12 @@ fn is_about_all(error: &io::Error) -> bool {
 
 /// What the kernel's errors mean here.
 fn why(error: &io::Error) -> String {
+    /// What the kernel says to an instruction that it cannot run elsewhere; no error of user space.
+    const ENOTSUPP: i32 = 524;
+    const NOT_HERE: &str = "no probe can be put on its first instruction";
     let meaning = match error.raw_os_error() {
-        Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EILSEQ) => {
-            "the kernel cannot put a probe on its first instruction"
-        }
+        Some(ENOTSUPP) => return NOT_HERE.to_owned(),
+        Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EILSEQ) => NOT_HERE,
         Some(libc::ENOENT | libc::ESRCH) => "the kernel does not let it be probed, or it is gone",
         Some(libc::EADDRNOTAVAIL) => "several functions have that name",
         Some(libc::EBUSY | libc::EEXIST) => "it is being patched by another tool",
@@ -227,11 +229,11 @@ fn attach_one(how: How, numbered: &Numbered, program: BorrowedFd, at_return: boo
             let symbol = symbol(numbered)?;
             listen(perf::open_probe(ProbePlace::Symbol(&symbol), at_return, None)?, numbered.cookie, program)
         }
-        (Place::User { file, offset, semaphore, .. }, _) => {
+        (Place::User { file, offset, usdt, .. }, _) => {
             let path = c_string(file.as_os_str().as_bytes())?;
             // So that the kernel looks at the instruction now.
             let _mapped = MappedCode::of(file);
-            let place = ProbePlace::File { path: &path, offset: *offset, semaphore: semaphore.unwrap_or(0) };
+            let place = ProbePlace::File { path: &path, offset: *offset, semaphore: usdt.unwrap_or(0) };
             listen(perf::open_probe(place, at_return, None)?, numbered.cookie, program)
         }
         (Place::Tracepoint { group, event }, _) => {
