@@ -73,7 +73,7 @@ pub fn func(args: Func) -> Result<Plan> {
         let what = format!("`{}` is passed and does not return: it has no `ret` and no `elapsed`", point.function);
         return Err(UsageError::new(&what, "leave out -L, `ret` and `elapsed`, or trace functions only").into());
     }
-    let (points, without) = having(numbered(resolved.points, &names), &used, &names)?;
+    let (points, without) = having(numbered(&resolved.points, &names), &used, &names)?;
     plan.points = Some(Points { points, returns, may_be_slow });
     plan.notes = resolved.notes;
     plan.notes.extend(without);
@@ -148,13 +148,34 @@ fn leak<T>(value: T) -> &'static T {
 
 /// The provider's fields, with the points' names in the places of those that have none.
 fn own_fields(points: &[Point]) -> Vec<&'static Field> {
-    let functions = points.iter().map(|point| point.function.clone()).collect();
-    let modules = modules(points);
+    let (functions, modules) = (functions(points), modules(points));
     let count = |count: usize| u32::try_from(count).unwrap_or(0);
-    let func = leak(func_field(leak(Listed(functions)), count(points.len())));
+    let func = leak(func_field(leak(Listed(shown(&functions))), count(functions.len())));
     let module = leak(module(leak(Listed(modules.clone())), count(modules.len())));
     let rest = PROVIDER.fields.iter().filter(|field| field.name != func.name && field.name != module.name);
     [&*func, &*module].into_iter().chain(rest).collect()
+}
+
+/// Functions with their modules, each once: a probe may have several places.
+fn functions(points: &[Point]) -> Vec<(&str, &str)> {
+    let mut functions: Vec<_> = points.iter().map(function).collect();
+    functions.sort_unstable();
+    functions.dedup();
+    functions
+}
+
+fn function(point: &Point) -> (&str, &str) {
+    (&point.function, &point.module)
+}
+
+/// Of functions in their order: with its module where another one has the same name.
+fn shown(functions: &[(&str, &str)]) -> Vec<String> {
+    let name = |at: usize| functions.get(at).map(|(function, _)| *function);
+    let show = |(at, (function, module)): (usize, &(&str, &str))| {
+        let is_twice = name(at + 1) == Some(function) || at.checked_sub(1).and_then(name) == Some(function);
+        if is_twice { format!("{module}`{function}") } else { (*function).to_owned() }
+    };
+    functions.iter().enumerate().map(show).collect()
 }
 
 fn modules(points: &[Point]) -> Vec<String> {
@@ -224,8 +245,8 @@ fn plain_number(name: &str) -> Option<u16> {
     name.strip_prefix("arg")?.parse().ok().filter(|number| *number < NUMBERED)
 }
 
-fn numbered(points: Vec<Point>, names: &ArgumentNames) -> Vec<Numbered> {
-    let modules = modules(&points);
+fn numbered(points: &[Point], names: &ArgumentNames) -> Vec<Numbered> {
+    let (functions, modules) = (functions(points), modules(points));
     let symbols: Vec<&str> = points
         .iter()
         .filter_map(|point| match &point.place {
@@ -238,7 +259,8 @@ fn numbered(points: Vec<Point>, names: &ArgumentNames) -> Vec<Numbered> {
     } else {
         Btf::of_running_kernel().map(|btf| signatures(&btf, &symbols)).unwrap_or_default()
     };
-    let number = |(at, point): (usize, Point)| {
+    let number = |point: &Point| {
+        let at = functions.binary_search(&function(point)).unwrap_or_default();
         let module = modules.binary_search(&point.module).unwrap_or_default() as u64;
         let entry = if matches!(point.place, Place::User { is_entry: true, .. }) { AT_ENTRY } else { 0 };
         let signature = match &point.place {
@@ -247,17 +269,17 @@ fn numbered(points: Vec<Point>, names: &ArgumentNames) -> Vec<Numbered> {
         };
         Numbered {
             cookie: at as u64 | module << MODULE_SHIFT | entry,
-            operands: operands(&point, names),
+            operands: operands(point, names),
             result: signature
                 .and_then(|signature| signature.returns)
                 .map_or((8, Type::Signed), |(ty, bytes)| (bytes, ty)),
             typed: signature
                 .filter(|signature| signature.is_plain)
                 .map(|signature| (signature.id, signature.parameters.len() as u8)),
-            point,
+            point: point.clone(),
         }
     };
-    points.into_iter().enumerate().map(number).collect()
+    points.iter().map(number).collect()
 }
 
 fn operands(point: &Point, names: &ArgumentNames) -> BTreeMap<u16, Operand> {

@@ -40,7 +40,12 @@ pub fn points(file: &Path, provider: &Glob, name: &Glob) -> anyhow::Result<Vec<P
         function: format!("{}:{}", probe.provider, probe.name),
         module: module.to_string(),
         arguments: probe.arguments,
-        place: Place::User { file: file.to_owned(), offset: probe.offset, is_entry: false, usdt: Some(probe.semaphore.unwrap_or(0)) },
+        place: Place::User {
+            file: file.to_owned(),
+            offset: probe.offset,
+            is_entry: false,
+            usdt: Some(probe.semaphore.unwrap_or(0)),
+        },
     };
     Ok(probes.into_iter().map(point).collect())
 }
