@@ -15,6 +15,7 @@ use spoor::attach::features;
 use spoor::merge::functions;
 use spoor::merge::rows::Merge;
 use spoor::merge::value::Value;
+use spoor::program::argument::Used;
 use spoor::program::buckets;
 use spoor::program::codegen::{self, CodegenError, Machine, Shape};
 use spoor::program::field::{Field, Kind, Source, Unit};
@@ -23,7 +24,7 @@ use spoor::program::integer::INTEGERS;
 use spoor::program::interp::{self, Facts};
 use spoor::program::layout::Layout;
 use spoor::program::scope::Scope;
-use spoor::program::splice;
+use spoor::program::splice::{self, Part};
 use spoor::program::testing;
 use spoor::program::tree::{Action, Clause, Column, Expr, Function, Key, Type};
 use spoor::symbolize::syscall::SYSCALLS;
@@ -154,6 +155,8 @@ impl Host {
             firing_bytes: (HEAD_BYTES + ARGS * 8) as u16,
             firing_texts: None,
             intervals: false,
+            used: Used::default(),
+            dense_bytes: u64::MAX,
         };
         let compiled = match codegen::compile(clause, &machine) {
             Ok(compiled) => compiled,
@@ -189,8 +192,10 @@ impl Host {
             (MapName::Constants, constants.as_fd()),
         ];
         let maps = Maps(&maps);
-        let insns = splice::splice(&host(), &compiled.code, |name| maps.descriptor(name))
-            .map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        let insns = splice::splice(&host(), &[Part { marker: CLAUSE_MARKER, code: &compiled.code }], |name| {
+            maps.descriptor(name)
+        })
+        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
         let spec = ProgramSpec {
             name: "differential",
             program_type: bpf::PROG_TYPE_RAW_TRACEPOINT,

@@ -62,6 +62,12 @@ pub fn default_budget(memory_bytes: u64) -> u64 {
     if memory_bytes < SMALL_MACHINE_BYTES { SMALL_BUDGET } else { DEFAULT_BUDGET }
 }
 
+/// The largest table with a row for each value of a small domain: half of all that a table may take.
+pub fn dense(limits: Limits, machine: Machine, intervals: bool) -> u64 {
+    let budget = limits.map_memory.unwrap_or_else(|| default_budget(machine.memory_bytes));
+    budget / if intervals { 4 } else { 2 }
+}
+
 /// `copies`: tables of the same shape that exist at once (two while intervals are read).
 pub fn plan(key_bytes: u64, row_bytes: u64, dense: Option<u32>, copies: u64, limits: Limits, machine: Machine) -> Plan {
     let budget = limits.map_memory.unwrap_or_else(|| default_budget(machine.memory_bytes));

@@ -319,6 +319,7 @@ fn machine(request: &Request, path: Path, found: &Found) -> codegen::Machine {
         firing_texts: provider.firing_texts,
         intervals: request.intervals,
         used: Used::by(request.clause),
+        dense_bytes: budget::dense(request.limits, tables::machine(found), request.intervals),
     }
 }
 

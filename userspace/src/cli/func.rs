@@ -43,7 +43,7 @@ pub fn func(args: Func) -> Result<Plan> {
         return Err(Advice::new(what, format!("a narrower pattern, or --max-probes {found}")).into());
     }
     let names = ArgumentNames::of(&resolved.points);
-    let scope = Scope::new(names.fields(&resolved.points).into_iter().chain(own_fields(&resolved.points)));
+    let scope = Scope::new(names.fields().into_iter().chain(own_fields(&resolved.points)));
     let may_be_slow = args.points.slow_detach;
     let mut plan = plan_in(
         Typed {
@@ -111,7 +111,7 @@ fn whom(target: &Target, run: &[std::ffi::OsString]) -> Result<Whom> {
     session::check_target(target)?;
     if let Some(name) = run.first() {
         // What is wrong with it is said when it is run.
-        return Ok(command::find_command(name).map_or(Whom::Nobody, |file| Whom::Command(file.into())));
+        return Ok(command::find_command(name).map_or(Whom::Nobody, Whom::Command));
     }
     let owner = |tid: &u32| process::process_of_thread(*tid).unwrap_or(*tid);
     let mut pids: Vec<u32> = target.pids.iter().copied().chain(target.tids.iter().map(owner)).collect();
@@ -153,7 +153,7 @@ fn own_fields(points: &[Point]) -> Vec<&'static Field> {
     let func = leak(func_field(leak(Listed(shown(&functions))), count(functions.len())));
     let module = leak(module(leak(Listed(modules.clone())), count(modules.len())));
     let rest = PROVIDER.fields.iter().filter(|field| field.name != func.name && field.name != module.name);
-    [&*func, &*module].into_iter().chain(rest).collect()
+    [func, module].into_iter().chain(rest).collect()
 }
 
 /// Functions with their modules, each once: a probe may have several places.
@@ -186,57 +186,77 @@ fn modules(points: &[Point]) -> Vec<String> {
 }
 
 /// Names that points have for their arguments, each with a number: `arg0` to `arg5` have those, all others follow.
+#[derive(Default)]
 struct ArgumentNames {
-    others: Vec<String>,
+    others: Vec<Other>,
+    numbers: HashMap<String, u16>,
+}
+
+struct Other {
+    name: String,
+    ty: Type,
+    is_text: bool,
+    /// It is as wide as an address.
+    is_wide: bool,
 }
 
 impl ArgumentNames {
     fn of(points: &[Point]) -> ArgumentNames {
-        let mut others: Vec<String> = Vec::new();
+        let mut names = ArgumentNames::default();
         for argument in points.iter().flat_map(|point| &point.arguments) {
-            if plain_number(&argument.name).is_none() && !others.contains(&argument.name) {
-                others.push(argument.name.clone());
+            let Argument { ty, bytes, value, .. } = *argument;
+            let is_wide = bytes == 8;
+            match names.number(&argument.name) {
+                Some(number) => {
+                    // Where one has a sign, all are read so.
+                    let other = number.checked_sub(NUMBERED).and_then(|at| names.others.get_mut(usize::from(at)));
+                    if let Some(other) = other.filter(|_| ty == Type::Signed) {
+                        other.ty = ty;
+                    }
+                }
+                None => {
+                    // More names than there are numbers are none that anybody types.
+                    let Ok(number) = u16::try_from(names.others.len() + usize::from(NUMBERED)) else { break };
+                    let name = argument.name.clone();
+                    names.numbers.insert(name.clone(), number);
+                    names.others.push(Other { name, ty, is_text: value.is_text(), is_wide });
+                }
             }
         }
-        ArgumentNames { others }
+        names
     }
 
     fn number(&self, name: &str) -> Option<u16> {
-        plain_number(name).or_else(|| Some(NUMBERED + self.others.iter().position(|other| other == name)? as u16))
+        plain_number(name).or_else(|| self.numbers.get(name).copied())
     }
 
     fn name(&self, number: u16) -> String {
         match number.checked_sub(NUMBERED) {
             None => format!("arg{number}"),
-            Some(other) => self.others.get(usize::from(other)).cloned().unwrap_or_default(),
+            Some(other) => self.others.get(usize::from(other)).map_or_else(String::new, |other| other.name.clone()),
         }
     }
 
     /// Fields by these names; one that would hide another is `args.NAME` only.
-    fn fields(&self, points: &[Point]) -> Vec<&'static Field> {
+    fn fields(&self) -> Vec<&'static Field> {
         let taken = |name: &str| PROVIDER.fields.iter().chain(&COMMON).any(|field| field.name == name);
-        let mut fields = Vec::new();
-        for (at, name) in self.others.iter().enumerate() {
-            let number = NUMBERED + at as u16;
-            let mut all = points.iter().flat_map(|point| &point.arguments).filter(|argument| argument.name == *name);
-            let Some(first) = all.next() else { continue };
-            let signed = first.ty == Type::Signed || all.any(|argument| argument.ty == Type::Signed);
-            let ty = if signed { Type::Signed } else { Type::Unsigned };
-            let names = [(!taken(name)).then(|| name.clone()), Some(format!("args.{name}"))];
+        let mut fields: Vec<&'static Field> = Vec::new();
+        for (other, number) in self.others.iter().zip(NUMBERED..) {
+            let names = [(!taken(&other.name)).then(|| other.name.clone()), Some(format!("args.{}", other.name))];
             for name in names.into_iter().flatten() {
-                let shown: &'static str = String::leak(name.clone());
-                if first.value.is_text() {
+                let text_name = String::leak(format!("str({name})"));
+                let shown = String::leak(name);
+                if other.is_text {
                     fields.push(leak(text(shown, number, 0, "text of the record")));
                     continue;
                 }
-                fields.push(leak(argument(shown, ty, number, "named argument")));
-                if first.bytes == 8 {
-                    let shown = String::leak(format!("str({name})"));
-                    fields.push(leak(text(shown, number, 0, "text that the argument points to")));
+                fields.push(leak(argument(shown, other.ty, number, "named argument")));
+                if other.is_wide {
+                    fields.push(leak(text(text_name, number, 0, "text that the argument points to")));
                 }
             }
         }
-        fields.into_iter().map(|field| &*field).collect()
+        fields
     }
 }
 

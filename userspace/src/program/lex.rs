@@ -88,7 +88,12 @@ impl<'s> Lexer<'s> {
 
     fn word(&mut self) -> &'s str {
         let rest = self.rest();
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        // A dot with a letter behind it is part of a name: `args.count`.
+        let goes_on = |at: usize, c: char| match c {
+            '.' => rest[at + 1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'),
+            _ => c.is_ascii_alphanumeric() || c == '_',
+        };
+        let end = rest.char_indices().find(|(at, c)| !goes_on(*at, *c)).map_or(rest.len(), |(at, _)| at);
         self.at += end;
         &rest[..end]
     }

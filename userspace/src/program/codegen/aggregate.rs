@@ -37,7 +37,10 @@ impl Generator {
         }
         let dense = match keys {
             [] => Some(1),
-            [one] => one.field().map(|field| field.domain).filter(|domain| *domain > 0),
+            [one] => one
+                .field()
+                .map(|field| field.domain)
+                .filter(|domain| *domain > 0 && u64::from(*domain) * layout.bytes() as u64 <= self.machine.dense_bytes),
             _ => None,
         };
         let found = self.asm.label();

@@ -42,6 +42,8 @@ pub struct Machine {
     pub intervals: bool,
     /// The arguments of a point that the clause names.
     pub used: Used,
+    /// The largest table with a row for each value of a small domain.
+    pub dense_bytes: u64,
 }
 
 /// Offsets that lead from a task to what helpers tell of the current one only. None where the kernel has no BTF.

@@ -254,5 +254,5 @@ fn load_register(asm: &mut Assembler, to: Reg, register: Register) {
 }
 
 fn aligned(offset: u32, bytes: u32) -> bool {
-    matches!(bytes, 1 | 2 | 4 | 8) && offset % bytes == 0
+    matches!(bytes, 1 | 2 | 4 | 8) && offset.is_multiple_of(bytes)
 }
