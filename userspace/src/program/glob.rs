@@ -125,9 +125,9 @@ impl Glob {
         self.items.iter().map(only_byte).collect()
     }
 
-    /// What all texts that match begin with, where that is all there is to it.
+    /// What all texts that match begin with, where that is all there is to it; None where they begin with nothing.
     pub fn is_prefix(&self) -> Option<Vec<u8>> {
-        if self.star != 1 << self.items.len() {
+        if self.items.is_empty() || self.star != 1 << self.items.len() {
             return None;
         }
         self.items.iter().map(only_byte).collect()
