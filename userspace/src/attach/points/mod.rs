@@ -254,6 +254,12 @@ fn grouped(points: &Points, hows: &[How], used: &Used, members: &[usize]) -> Res
         });
         groups[place].2.push(*member);
     }
+    // Asking the kernel for the cookie costs a call.
+    for (_, site, members) in &mut groups {
+        if let [alone] = members[..] {
+            site.cookie = Cookie::Constant(points.points[alone].cookie);
+        }
+    }
     Ok(groups)
 }
 
