@@ -80,7 +80,7 @@ impl Loaded {
                 let mut done = Vec::new();
                 for member in members {
                     let numbered = self.numbered(*member);
-                    match attach_one(group.how, numbered, program, at_return) {
+                    match attach_one(group.how, numbered, program, at_return, self.confined.as_deref()) {
                         Ok(fds) => {
                             let held = if group.how.is_slow() { &mut attached.slow } else { &mut attached.links };
                             held.extend(fds);
@@ -129,7 +129,8 @@ impl Loaded {
                     },
                 )
             };
-            let pids = self.confined.as_deref().unwrap_or(&[0]);
+            let confined = self.confined.as_deref().filter(|_| support::uprobe_multi().exact);
+            let pids = confined.unwrap_or(&[0]);
             // The kernel looks at an instruction when it is in a process's memory, and says nothing if that comes later.
             if !pids.iter().all(|pid| is_mapped(*pid, file))
                 && let Ok(_mapped) = MappedCode::of(file)
@@ -222,7 +223,14 @@ fn why(error: &io::Error) -> String {
     format!("{meaning} ({error})")
 }
 
-fn attach_one(how: How, numbered: &Numbered, program: BorrowedFd, at_return: bool) -> io::Result<Vec<OwnedFd>> {
+/// `pids`: the only processes that a probe of user space is put into.
+fn attach_one(
+    how: How,
+    numbered: &Numbered,
+    program: BorrowedFd,
+    at_return: bool,
+    pids: Option<&[u32]>,
+) -> io::Result<Vec<OwnedFd>> {
     match (&numbered.point.place, how) {
         (Place::Kernel { .. }, How::Fentry) => Ok(vec![bpf::raw_tracepoint_open(None, program)?]),
         (Place::Kernel { .. }, _) => {
@@ -234,7 +242,14 @@ fn attach_one(how: How, numbered: &Numbered, program: BorrowedFd, at_return: boo
             // So that the kernel looks at the instruction now.
             let _mapped = MappedCode::of(file);
             let place = ProbePlace::File { path: &path, offset: *offset, semaphore: usdt.unwrap_or(0) };
-            listen(perf::open_probe(place, at_return, None)?, numbered.cookie, program)
+            let Some(pids) = pids else {
+                return listen(perf::open_probe(place, at_return, None)?, numbered.cookie, program);
+            };
+            let mut held = Vec::new();
+            for pid in pids {
+                held.extend(listen(perf::open_probe(place, at_return, Some(*pid))?, numbered.cookie, program)?);
+            }
+            Ok(held)
         }
         (Place::Tracepoint { group, event }, _) => {
             let id = tracefs::read(&format!("events/{group}/{event}/id"))?;

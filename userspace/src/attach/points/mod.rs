@@ -133,8 +133,9 @@ impl Loaded {
         whole_log: bool,
     ) -> Result<Loaded> {
         let mut hows = ways(points);
-        check_slow(points, &hows)?;
-        let mut loaded = Loaded { points: points.clone(), groups: Vec::new(), confined: confined(target) };
+        let confined = confined(target);
+        check_slow(points, &hows, confined.as_ref().map_or(1, Vec::len))?;
+        let mut loaded = Loaded { points: points.clone(), groups: Vec::new(), confined };
         let all: Vec<usize> = (0..points.points.len()).collect();
         let mut waiting = grouped(points, &hows, used, &all)?;
         waiting.reverse();
@@ -185,17 +186,12 @@ impl Loaded {
                 .chain(group.leave.iter().map(|leave| (group.how.name(), leave)))
         })
     }
-
-    /// Nobody but the target comes to the programs: the kernel sees to that.
-    pub fn is_exact(&self) -> bool {
-        self.confined.as_ref().is_some_and(|pids| pids.len() == 1)
-            && self.groups.iter().all(|group| group.how == How::UprobeMulti)
-    }
 }
 
 /// Whether points of this target come from it alone, before programs are loaded.
 pub fn will_be_exact(points: &Points, target: &Target) -> bool {
     confined(target).is_some_and(|pids| pids.len() == 1)
+        && support::uprobe_multi().exact
         && target.tids.is_empty()
         && target.cgroups.is_empty()
         && ways(points).iter().all(|how| *how == How::UprobeMulti)
@@ -209,7 +205,7 @@ fn confined(target: &Target) -> Option<Vec<u32>> {
     let mut pids: Vec<u32> = target.pids.iter().copied().chain(target.tids.iter().map(owner)).collect();
     pids.sort_unstable();
     pids.dedup();
-    (!target.follow && (1..=MOST).contains(&pids.len()) && support::uprobe_multi().exact).then_some(pids)
+    (!target.follow && (1..=MOST).contains(&pids.len())).then_some(pids)
 }
 
 fn ways(points: &Points) -> Vec<How> {
@@ -228,8 +224,8 @@ fn kprobes() -> How {
     if *support::kprobe_multi() == Support::Yes { How::KprobeMulti } else { How::Kprobe }
 }
 
-fn check_slow(points: &Points, hows: &[How]) -> Result<()> {
-    let slow = hows.iter().filter(|how| how.is_slow()).count();
+fn check_slow(points: &Points, hows: &[How], processes: usize) -> Result<()> {
+    let slow = hows.iter().filter(|how| how.is_slow()).count() * processes;
     if slow <= SLOW_MAX || points.may_be_slow {
         return Ok(());
     }
