@@ -20,8 +20,15 @@ use super::process;
 
 const CACHE: &str = "/etc/ld.so.cache";
 const MOST_CACHE: u64 = 32 << 20;
+/// Those of Debian and its kin.
+#[cfg(target_arch = "x86_64")]
+const MULTIARCH: [&str; 2] = ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu"];
+#[cfg(target_arch = "aarch64")]
+const MULTIARCH: [&str; 2] = ["/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+
 /// Of glibc and musl.
-const FOLDERS: [&str; 6] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib64", "/usr/local/lib"];
+const FOLDERS: [&str; 8] =
+    [MULTIARCH[0], MULTIARCH[1], "/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib64", "/usr/local/lib"];
 /// A program's script may name another script (v5.10 fs/exec.c: exec_binprm).
 const MOST_SCRIPTS: usize = 5;
 const MOST_LIBRARIES: usize = 4096;

@@ -270,6 +270,7 @@ fn without_tracing(mut frames: Vec<Frame>) -> Vec<Frame> {
     let is_tracing = |frame: &Frame| match &frame.place {
         Place::Symbol { module, name, .. } => {
             module == "bpf"
+                || name.starts_with("ftrace_trampoline")
                 || ["bpf_trace_run", "__bpf_trace_", "__traceiter_"].iter().any(|begin| name.starts_with(begin))
         }
         _ => false,
