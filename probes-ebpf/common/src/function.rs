@@ -58,8 +58,8 @@ pub struct Call {
     pub args: [u64; ARGUMENTS_MAX],
 }
 
-/// Threads whose calls are noted; and how many where the kernel takes memory for all of them in advance.
-pub const THREADS_MAX: u32 = 16_384;
+/// Threads whose calls are noted, 6 KiB each; and how many where the kernel takes memory for all of them in advance.
+pub const THREADS_MAX: u32 = 4096;
 pub const THREADS_IN_ADVANCE: u32 = 1024;
 
 /// Value of `TEXT_SOURCES` for a text that nobody asked for, and for one that the function returns; else the place of an
