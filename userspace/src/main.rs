@@ -39,7 +39,13 @@ fn run(cli: Cli) -> Result<u8> {
         Some(Command::Offcpu(args)) => trace(plan::offcpu(*args)?),
         Some(Command::Threads(args)) => trace(plan::threads(*args)?),
         Some(Command::Func(args)) => trace(func::func(*args)?),
-        Some(Command::List { glob, pid }) => print(list::list(glob.as_deref(), pid)?.as_bytes(), "list"),
+        Some(Command::List { glob, pid }) => {
+            let listing = list::list(glob.as_deref(), pid)?;
+            let done = print(listing.text.as_bytes(), "list")?;
+            // Beside the list: each line of that is a pattern.
+            listing.notes.iter().for_each(|note| stderr::say_line(format_args!("note: {}", printable(note))));
+            Ok(done)
+        }
         Some(Command::Doctor) => print(doctor::examine().as_bytes(), "findings"),
         None => {
             stderr::say(Cli::command().render_help());

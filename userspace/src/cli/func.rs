@@ -102,12 +102,12 @@ fn having(points: Vec<Numbered>, used: &Used, names: &ArgumentNames) -> Result<(
     }
 }
 
-fn usage(advice: Advice) -> UsageError {
+pub(super) fn usage(advice: Advice) -> UsageError {
     UsageError::new(&advice.to_string(), advice.advice())
 }
 
 /// Whose files the patterns are about.
-fn whom(target: &Target, run: &[std::ffi::OsString]) -> Result<Whom> {
+pub(super) fn whom(target: &Target, run: &[std::ffi::OsString]) -> Result<Whom> {
     session::check_target(target)?;
     if let Some(name) = run.first() {
         // What is wrong with it is said when it is run.

@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod duration;
 pub mod func;
 pub mod list;
+pub mod matches;
 pub mod number;
 pub mod plan;
 pub mod usage;

@@ -47,6 +47,7 @@ impl Refused<'_> {
                 }
                 (format!("{option} does not go with {others}"), "one without the other".to_owned())
             }
+            ErrorKind::MissingRequiredArgument => self.missing(&option),
             ErrorKind::InvalidUtf8 => ("an argument is not UTF-8".to_owned(), self.help()),
             _ => (self.own_sentence(), self.help()),
         }
@@ -65,6 +66,17 @@ impl Refused<'_> {
             .is_some_and(|command| command.get_positionals().any(clap::Arg::is_last_set));
         let advice = if runs { format!("-- {word}, if that is the command to run") } else { self.help() };
         (format!("nothing takes the word `{word}`"), advice)
+    }
+
+    /// Words that a command cannot do without.
+    fn missing(&self, option: &str) -> (String, String) {
+        let what = option.replace(['<', '>'], "");
+        let what = what.trim_end_matches("...");
+        let advice = match what {
+            "PATTERN" => "spoor func 'libc:mem*'; spoor func --help shows other patterns".to_owned(),
+            _ => self.help(),
+        };
+        (format!("`spoor {}` needs a {what}", self.command), advice)
     }
 
     /// A command that has the option.
@@ -160,8 +172,14 @@ mod tests {
             (&["--zzz"], "unknown option `--zzz`", "spoor --help"),
             (&["--events", "syscalls"], "unknown option `--events`", "spoor syscalls --events"),
             (&["sycalls"], "unknown command `sycalls`", "spoor syscalls"),
-            (&["zzz"], "unknown command `zzz`", "one of syscalls, profile, offcpu, threads, list, doctor"),
+            (&["zzz"], "unknown command `zzz`", "one of syscalls, profile, offcpu, threads, func, list, doctor"),
             (&["syscalls", "ls"], "nothing takes the word `ls`", "-- ls, if that is the command to run"),
+            (
+                &["func"],
+                "`spoor func` needs a PATTERN",
+                "spoor func 'libc:mem*'; spoor func --help shows other patterns",
+            ),
+            (&["func", "--max-probes", "-1", "x"], "--max-probes `-1`: not a count", "10240 or 40k"),
             (&["list", "a", "b"], "nothing takes the word `b`", "spoor list --help"),
             (&["syscalls", "-p"], "--pid needs a value", "--pid PID"),
             (

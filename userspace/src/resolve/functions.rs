@@ -1,6 +1,6 @@
 //! An ELF file and a pattern in, the functions that it names out: where in the file, and under which name.
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::path::Path;
 use std::rc::Rc;
@@ -133,6 +133,17 @@ impl Functions {
             let shown = if whole.is_empty() { without_version(name) } else { alone.as_deref().unwrap_or(&whole) };
             near.see(shown);
         });
+    }
+
+    /// All names of the code at these places of the file, demangled.
+    pub fn names_at(&self, offsets: &HashSet<u64>) -> HashMap<u64, BTreeSet<String>> {
+        let mut names: HashMap<u64, BTreeSet<String>> = HashMap::new();
+        self.visit(|function, offset, name| {
+            if offsets.contains(&offset) && !function.is_chooser && !function.is_untyped {
+                names.entry(offset).or_default().insert(demangle(without_version(name)));
+            }
+        });
+        names
     }
 
     /// The function around a place of the file, and whether that is its first instruction.

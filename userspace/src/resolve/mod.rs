@@ -1,5 +1,6 @@
 //! Patterns in, places in code out: what the probes of a function can be attached to. Reads files, /proc and tracefs, and
 //! attaches nothing.
+mod aliases;
 mod dynamic;
 pub mod functions;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub mod usdt_argument;
 use std::path::PathBuf;
 
 pub use crate::program::argument::{Argument, Register, Value};
+pub use aliases::aliases;
 pub use libraries::Whom;
 pub use pattern::Pattern;
 pub use search::resolve;

@@ -77,23 +77,42 @@ impl Search<'_> {
             Pattern::Function { module: None, glob } => self.anywhere(glob),
             Pattern::Offset { module, offset } => self.offset(module, *offset),
             Pattern::Kernel { glob } => {
-                let points = kernel::functions(glob)?;
-                self.keep(points, "kernel function", &[glob])
+                let functions = kernel::Functions::read()?;
+                let near = |near: &mut Near| functions.names().for_each(|name| near.see(name));
+                self.keep(functions.matching(glob), ("kernel function", "kernel:"), &[glob], near)
             }
             Pattern::Tracepoint { group, event } => {
                 let points = tracepoint::points(group, event)?;
-                self.keep(points, "tracepoint", &[group, event])
+                let near =
+                    |near: &mut Near| tracepoint::names().unwrap_or_default().iter().for_each(|name| near.see(name));
+                self.keep(points, ("tracepoint", "tracepoint:"), &[group, event], near)
             }
             Pattern::Usdt { module, provider, name } => self.usdt(module.as_deref(), provider, name),
         }
     }
 
-    fn keep(&mut self, points: Vec<Point>, what: &str, globs: &[&Glob]) -> Result<()> {
+    /// `near`: shows what there is to whoever looks for names like one that there is not. A name is given back as a pattern
+    /// with what stands before it.
+    fn keep(
+        &mut self,
+        points: Vec<Point>,
+        (what, before): (&str, &str),
+        globs: &[&Glob],
+        see_all: impl FnOnce(&mut Near),
+    ) -> Result<()> {
         if points.is_empty() {
-            let names: Vec<String> =
-                globs.iter().map(|glob| printable(&String::from_utf8_lossy(&glob.pattern()))).collect();
-            let what = format!("no {what} `{}`", names.join(":"));
-            return Err(Advice::new(what, "`spoor list` with `*` for a part of the name").into());
+            let names: Vec<String> = globs.iter().map(|glob| String::from_utf8_lossy(&glob.pattern()).into()).collect();
+            let name = names.join(":");
+            let mut near = Near::new(&name);
+            see_all(&mut near);
+            let near: Vec<String> = near.names().iter().map(|name| format!("`{before}{}`", printable(name))).collect();
+            let advice = match near.is_empty() {
+                true => {
+                    format!("spoor list '{before}*{}*'", if globs.len() > 1 { ":*" } else { "" }).replace("**", "*")
+                }
+                false => near.join(", "),
+            };
+            return Err(Advice::new(format!("no {what} `{}`", printable(&name)), advice).into());
         }
         points.into_iter().for_each(|point| self.found.point(point));
         Ok(())
@@ -152,7 +171,7 @@ impl Search<'_> {
             let points = kernel::functions(&short)?;
             if !points.is_empty() {
                 self.found.note(format!("{}: taken from the kernel", printable(glob.text())));
-                return self.keep(points, "kernel function", &[&short]);
+                return self.keep(points, ("kernel function", "kernel:"), &[&short], |_| ());
             }
         }
         let targets = self.targets.iter().enumerate();
@@ -292,12 +311,22 @@ impl Search<'_> {
             return Err(Advice::new(what, "`usdt:PATH:PROVIDER:NAME`, or -p PID").into());
         }
         let mut points = Vec::new();
+        let mut near = Vec::new();
+        let any = Glob::parse(b"*").expect("a pattern");
         for module in modules {
             let file = self.file(&module);
             let found = usdt::points(&file, provider, name)?;
+            if found.is_empty() && near.len() < MOST_ASKED {
+                near.push(file);
+            }
             points.extend(found.into_iter().map(|point| Point { module: module.name(), ..point }));
         }
-        self.keep(points, "USDT probe", &[provider, name])
+        let near = |seen: &mut Near| {
+            let points = near.iter().filter_map(|file| usdt::points(file, &any, &any).ok()).flatten();
+            points.for_each(|point| seen.see(&point.function));
+        };
+        let before = module.map_or("usdt:".to_owned(), |module| format!("usdt:{}:", printable(module)));
+        self.keep(points, ("USDT probe", &before), &[provider, name], near)
     }
 
     fn none_in(&mut self, modules: &[(usize, Module)], glob: &NameGlob) -> Advice {
@@ -331,7 +360,10 @@ impl Search<'_> {
         let advice = match (near.is_empty(), stripped) {
             (false, _) => near.join(", "),
             (true, Some(path)) => format!("install its debug symbols, or give a place in it: `{path}:+0xOFFSET`"),
-            (true, None) => "`spoor list` with `*` for a part of the name shows what there is".to_owned(),
+            (true, None) => match modules.first() {
+                Some((_, module)) => format!("spoor list '{}:*' shows what there is", printable(&module.name())),
+                None => "`libc:malloc`, where the file is named as well".to_owned(),
+            },
         };
         Advice::new(format!("no function `{name}` in {place}{is_stripped}"), advice)
     }

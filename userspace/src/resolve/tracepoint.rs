@@ -36,6 +36,17 @@ pub fn points(group: &Glob, event: &Glob) -> anyhow::Result<Vec<Point>> {
     Ok(points)
 }
 
+/// `group:event` of all tracepoints, for suggestions.
+pub fn names() -> anyhow::Result<Vec<String>> {
+    let tracefs = Tracefs::open()?;
+    let mut names = Vec::new();
+    for group in tracefs.folders("events")?.into_iter().filter(|group| group != NOT_ATTACHABLE) {
+        let events = tracefs.folders(&format!("events/{group}")).unwrap_or_default();
+        names.extend(events.into_iter().map(|event| format!("{group}:{event}")));
+    }
+    Ok(names)
+}
+
 /// What a tracepoint's record holds, but for the `common_` fields that all of them have.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Format {

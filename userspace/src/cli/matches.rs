@@ -1,0 +1,201 @@
+//! `spoor list PATTERN`: what a pattern of `spoor func` matches, one line a point that can be given back as a pattern,
+//! below it the arguments that it names. Attaches nothing.
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::func::{usage, whom};
+use super::list::Listing;
+use crate::attach::target::Target;
+use crate::program::error::printable;
+use crate::program::tree::Type;
+use crate::resolve::{self, Argument, Pattern, Place, Point, Resolved};
+
+/// Errors: [`super::UsageError`] for a malformed pattern; one that nothing matches, with the nearest names.
+pub fn matches(text: &str, pid: Option<u32>) -> Result<Listing> {
+    let pattern = Pattern::parse(text).map_err(usage)?;
+    let target = Target { pids: pid.into_iter().collect(), ..Target::default() };
+    let resolved = resolve::resolve(std::slice::from_ref(&pattern), &whom(&target, &[])?)?;
+    Ok(Listing { text: lines(&pattern, &resolved.points), notes: notes(resolved) })
+}
+
+/// By name; what has the same pattern, such as a probe that is at several places, once.
+fn lines(pattern: &Pattern, points: &[Point]) -> String {
+    let aliases = resolve::aliases(points);
+    let modules = Modules::of(pattern, points);
+    let mut shown: BTreeMap<String, (&[Argument], BTreeSet<&str>)> = BTreeMap::new();
+    for point in points {
+        let (_, others) =
+            shown.entry(printable(&modules.pattern_of(point))).or_insert_with(|| (&point.arguments, BTreeSet::new()));
+        others.extend(aliases.get(&point.place).into_iter().flatten().map(String::as_str));
+    }
+    let mut out = String::new();
+    for (line, (arguments, others)) in shown {
+        let _ = writeln!(out, "{line}");
+        for argument in arguments {
+            let _ = writeln!(out, "  {:<16}  {}", printable(&argument.name), type_name(argument));
+        }
+        if !others.is_empty() {
+            let others: Vec<String> = others.into_iter().map(printable).collect();
+            let _ = writeln!(out, "  also {}", others.join(", "));
+        }
+    }
+    out
+}
+
+fn type_name(argument: &Argument) -> String {
+    let sign = match argument.ty {
+        _ if argument.value.is_text() => return "string".to_owned(),
+        Type::Signed => 'i',
+        Type::Unsigned => 'u',
+    };
+    format!("{sign}{}", argument.bytes * 8)
+}
+
+/// How the files are named in the lines.
+struct Modules<'a> {
+    pattern: &'a Pattern,
+    /// The path that was typed.
+    typed: Option<&'a str>,
+    /// Names that several of the files have.
+    shared: BTreeSet<&'a str>,
+}
+
+impl<'a> Modules<'a> {
+    fn of(pattern: &'a Pattern, points: &'a [Point]) -> Modules<'a> {
+        let module = match pattern {
+            Pattern::Function { module, .. } | Pattern::Usdt { module, .. } => module.as_deref(),
+            Pattern::Offset { module, .. } => Some(module.as_str()),
+            Pattern::Kernel { .. } | Pattern::Tracepoint { .. } => None,
+        };
+        let mut files: HashMap<&str, BTreeSet<&Path>> = HashMap::new();
+        for point in points {
+            if let Place::User { file, .. } = &point.place {
+                files.entry(&point.module).or_default().insert(file);
+            }
+        }
+        let shared = files.into_iter().filter(|(_, files)| files.len() > 1).map(|(name, _)| name);
+        Modules { pattern, typed: module.filter(|module| module.contains('/')), shared: shared.collect() }
+    }
+
+    /// A path where one was typed or where the name alone would mean another file as well.
+    fn module(&self, point: &Point) -> String {
+        let name = match (&point.place, self.typed) {
+            (_, Some(path)) => path.to_owned(),
+            (Place::User { file, .. }, None) if self.shared.contains(point.module.as_str()) => below_root(file),
+            _ => point.module.clone(),
+        };
+        name.replace(':', r"\:")
+    }
+
+    fn pattern_of(&self, point: &Point) -> String {
+        match (&point.place, self.pattern) {
+            (Place::Kernel { symbol }, _) => format!("kernel:{symbol}"),
+            (Place::Tracepoint { group, event }, _) => format!("tracepoint:{group}:{event}"),
+            (Place::User { .. }, Pattern::Usdt { .. }) => {
+                format!("usdt:{}:{}", self.module(point), literal(&point.function))
+            }
+            (Place::User { offset, .. }, Pattern::Offset { .. }) => format!("{}:+{offset:#x}", self.module(point)),
+            (Place::User { .. }, _) => format!("{}:{}", self.module(point), literal(&point.function)),
+        }
+    }
+}
+
+/// The pattern that only this name matches.
+fn literal(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars() {
+        if matches!(c, '*' | '?' | '[' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Without the way through /proc to the root of a process.
+fn below_root(file: &Path) -> String {
+    let text = file.to_string_lossy();
+    let below =
+        text.strip_prefix("/proc/").and_then(|rest| rest.split_once("/root/")).map(|(_, path)| format!("/{path}"));
+    below.unwrap_or_else(|| text.into_owned())
+}
+
+/// Names with the same reason in one line.
+fn notes(resolved: Resolved) -> Vec<String> {
+    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+    for (name, why) in resolved.refused {
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, names)) => names.push(printable(&name)),
+            None => reasons.push((why, vec![printable(&name)])),
+        }
+    }
+    let refused = reasons.into_iter().map(|(why, names)| format!("{} cannot be traced: {why}", names.join(", ")));
+    resolved.notes.into_iter().chain(refused).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::Value;
+
+    fn user(module: &str, file: &str, function: &str, offset: u64) -> Point {
+        Point {
+            place: Place::User { file: file.into(), offset, is_entry: true, semaphore: None },
+            function: function.to_owned(),
+            module: module.to_owned(),
+            arguments: Vec::new(),
+        }
+    }
+
+    fn listed(pattern: &str, points: &[Point]) -> String {
+        lines(&Pattern::parse(pattern).unwrap(), points)
+    }
+
+    #[test]
+    fn each_line_is_a_pattern_that_means_that_point() {
+        let file = "/spoor-no-such-file";
+        let points = [user("libx.so.1", file, "put(char*)", 16), user("libx.so.1", file, "get", 32)];
+        assert_eq!(listed("libx:*", &points), "libx.so.1:get\nlibx.so.1:put(char\\*)\n");
+        assert_eq!(listed("/a\\:b/libx.so:*", &points[1..]), "/a\\:b/libx.so:get\n");
+        assert_eq!(listed("libx:+0x20", &points[1..]), "libx.so.1:+0x20\n");
+        let probe = [user("libx.so.1", file, "app:begin", 16), user("libx.so.1", file, "app:begin", 32)];
+        assert_eq!(listed("usdt:libx:*:*", &probe), "usdt:libx.so.1:app:begin\n");
+    }
+
+    #[test]
+    fn files_of_one_name_are_told_apart_by_their_paths() {
+        let points = [user("x.so", "/proc/42/root/a/x.so", "f", 16), user("x.so", "/b/x.so", "f", 16)];
+        assert_eq!(listed("x:f", &points), "/a/x.so:f\n/b/x.so:f\n");
+    }
+
+    #[test]
+    fn arguments_stand_below_with_their_types() {
+        let argument = |name: &str, ty, bytes, value| Argument { name: name.into(), ty, bytes, value };
+        let point = Point {
+            place: Place::Tracepoint { group: "sched".into(), event: "sched_switch".into() },
+            function: "sched_switch".into(),
+            module: "sched".into(),
+            arguments: vec![
+                argument("prev_comm", Type::Unsigned, 16, Value::RecordText(8)),
+                argument("prev_pid", Type::Signed, 4, Value::Record(24)),
+                argument("prev_state", Type::Unsigned, 8, Value::Record(32)),
+            ],
+        };
+        let shown = "tracepoint:sched:sched_switch\n  prev_comm         string\n  prev_pid          i32\n  prev_state        u64\n";
+        assert_eq!(listed("tracepoint:sched:*", &[point]), shown);
+    }
+
+    #[test]
+    fn names_that_are_refused_for_one_reason_are_in_one_line() {
+        let refused = |name: &str, why: &str| (name.to_owned(), why.to_owned());
+        let resolved = Resolved {
+            refused: vec![refused("memcpy", "later"), refused("x", "never"), refused("memset", "later")],
+            notes: vec!["a note".into()],
+            ..Resolved::default()
+        };
+        assert_eq!(notes(resolved), ["a note", "memcpy, memset cannot be traced: later", "x cannot be traced: never"]);
+    }
+}
