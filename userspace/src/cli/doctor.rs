@@ -6,12 +6,14 @@ use anyhow::Result;
 
 use crate::attach::budget::{self, Limits};
 use crate::attach::features::{self, Refusal, Support};
+use crate::attach::points::{FENTRY_MAX, How, support};
 use crate::attach::sampling::{EVENTS, Sampling};
 use crate::attach::target::Target;
 use crate::attach::{self, Request, btf::Btf};
 use crate::program::tree::{Action, Clause};
 use crate::providers::{PROVIDERS, Provider};
 use crate::sys::process;
+use crate::sys::tracefs::Tracefs;
 
 pub fn examine() -> String {
     let mut out = String::new();
@@ -43,6 +45,10 @@ pub fn examine() -> String {
         };
         line(&format!("provider {}", provider.name), path);
     }
+    line("user functions", user_functions());
+    line("kernel functions", kernel_functions());
+    line("attach cookies", cookies());
+    line("tracepoints", tracepoints());
     line("events to sample", events());
     line("CPUs", format!("{} possible", process::possible_cpus()));
     line(
@@ -97,6 +103,83 @@ fn events() -> String {
     }
 }
 
+/// What has to be said where each point is detached by itself (measured on 5.10 to 6.1).
+const SLOW: &str = "one by one, each takes 0.1 s and more to detach";
+
+/// Points in files, for `spoor func`.
+fn user_functions() -> String {
+    if let Some(missing) = features::missing_privilege() {
+        return format!("unknown ({})", missing.what);
+    }
+    let multi = support::uprobe_multi();
+    match support::user_functions() {
+        Ok(How::UprobeMulti) if multi.exact => "uprobe.multi, in the processes that are meant and no others".to_owned(),
+        Ok(How::UprobeMulti) => {
+            "uprobe.multi, in all processes that run the code: this kernel takes a process for a thread (before 6.10)"
+                .to_owned()
+        }
+        Ok(how) => {
+            let why = support::without(&[(How::UprobeMulti, &multi.multi)]);
+            format!("{}, {SLOW} ({why})", how.name())
+        }
+        Err(why) => format!("not at all: {why}"),
+    }
+}
+
+fn kernel_functions() -> String {
+    if let Some(missing) = features::missing_privilege() {
+        return format!("unknown ({})", missing.what);
+    }
+    let named = |how: How| if how.is_slow() { format!("{}, {SLOW}", how.name()) } else { how.name().to_owned() };
+    match support::kernel_functions() {
+        Ok((few, many)) if few != many => format!("{} of up to {FENTRY_MAX}, else {}", few.name(), named(many)),
+        Ok((How::Fentry, _)) => {
+            let others = [(How::KprobeMulti, support::kprobe_multi()), (How::Kprobe, support::kprobe())];
+            format!("fentry of up to {FENTRY_MAX}, and no more ({})", support::without(&others))
+        }
+        Ok((how, _)) => format!("{} ({})", named(how), support::without(&[(How::Fentry, support::fentry())])),
+        Err(why) => format!("not at all: {why}"),
+    }
+}
+
+fn cookies() -> String {
+    match features::missing_privilege() {
+        Some(missing) => format!("unknown ({})", missing.what),
+        None if support::cookies() => "yes".to_owned(),
+        None => "no: a program for each point (before 5.15)".to_owned(),
+    }
+}
+
+fn tracepoints() -> String {
+    if let Some(missing) = features::missing_privilege() {
+        return format!("unknown ({})", missing.what);
+    }
+    let place = match Tracefs::open() {
+        Ok(tracefs) => match tracefs.mounted() {
+            Some(place) => format!("tracefs is mounted on {}", place.display()),
+            None => "tracefs is not mounted, spoor mounts it for itself".to_owned(),
+        },
+        Err(error) => format!("tracefs is not where spoor may read it, nor can it be mounted: {error}"),
+    };
+    match support::tracepoints() {
+        Support::Yes => format!("yes; {place}"),
+        Support::No => format!("no; {place}"),
+        Support::Unknown(why) => format!("unknown ({why}); {place}"),
+    }
+}
+
+/// For points: the ways that are open here.
+fn ways_to_points() -> String {
+    let user = support::user_functions().ok();
+    let (few, many) = support::kernel_functions().ok().unzip();
+    let tracepoint = (*support::tracepoints() == Support::Yes).then_some(How::Tracepoint);
+    let mut ways: Vec<How> = [user, few, many, tracepoint].into_iter().flatten().collect();
+    ways.dedup();
+    let names: Vec<&str> = ways.iter().map(|how| how.name()).collect();
+    let without = if few.is_none() { "; no kernel functions" } else { "" };
+    format!("{}{without}", names.join(", "))
+}
+
 fn cgroups() -> String {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     match mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2")) {
@@ -121,6 +204,9 @@ pub fn path_of(provider: &'static Provider) -> Result<String> {
         verifier_log: false,
     })?;
     let task = if enabled.path.task_direct { "task read directly" } else { "task copied" };
+    if provider.points.is_some() {
+        return Ok(ways_to_points());
+    }
     if provider.sampler.is_some() {
         return Ok(format!("perf events, {task}"));
     }

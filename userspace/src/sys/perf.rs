@@ -61,7 +61,7 @@ pub enum ProbePlace<'a> {
 
 /// A probe as an event that no program listens to yet, in one process or (None) in all. Closing it takes 0.1 s and more.
 ///
-/// Errors: ENOENT for a symbol or file that is none; EPERM. Kernel: 4.17.
+/// Errors: `Unsupported` where the kernel has no such events; ENOENT for a symbol or file that is none; EPERM. Kernel: 4.17.
 pub fn open_probe(place: ProbePlace, at_return: bool, pid: Option<u32>) -> Result<OwnedFd> {
     const SEMAPHORE_SHIFT: u32 = 32;
     let (unit, name, offset, semaphore) = match place {
@@ -69,6 +69,10 @@ pub fn open_probe(place: ProbePlace, at_return: bool, pid: Option<u32>) -> Resul
         ProbePlace::Symbol(symbol) => ("kprobe", symbol, 0, 0),
     };
     let folder = format!("/sys/bus/event_source/devices/{unit}");
+    if !std::fs::exists(&folder)? {
+        let what = format!("the kernel was built without {unit}s");
+        return Err(Error::new(std::io::ErrorKind::Unsupported, what));
+    }
     let number = |file: &str, prefix: &str| -> Result<u64> {
         let text = std::fs::read_to_string(format!("{folder}/{file}"))?;
         let digits = text.trim().strip_prefix(prefix).and_then(|digits| digits.parse().ok());

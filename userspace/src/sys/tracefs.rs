@@ -11,7 +11,7 @@ const FSCONFIG_CMD_CREATE: u32 = 6;
 pub struct Tracefs {
     root: PathBuf,
     /// What keeps a mount without a place alive; `root` leads to it through /proc.
-    _mount: Option<OwnedFd>,
+    own: Option<OwnedFd>,
 }
 
 impl Tracefs {
@@ -21,14 +21,19 @@ impl Tracefs {
     pub fn open() -> Result<Tracefs> {
         let mounted = |root: &&&str| fs::exists(format!("{root}/events")).unwrap_or(false);
         if let Some(root) = MOUNTED.iter().find(mounted) {
-            return Ok(Tracefs { root: PathBuf::from(root), _mount: None });
+            return Ok(Tracefs { root: PathBuf::from(root), own: None });
         }
         Tracefs::unplaced()
     }
 
+    /// Where it is mounted. None: it is a mount of our own.
+    pub fn mounted(&self) -> Option<&std::path::Path> {
+        self.own.is_none().then_some(&self.root)
+    }
+
     fn unplaced() -> Result<Tracefs> {
         let mount = mount()?;
-        Ok(Tracefs { root: format!("/proc/self/fd/{}", mount.as_raw_fd()).into(), _mount: Some(mount) })
+        Ok(Tracefs { root: format!("/proc/self/fd/{}", mount.as_raw_fd()).into(), own: Some(mount) })
     }
 
     /// Errors: ENOENT where it has no such file, EPERM where the kernel is locked down.
@@ -90,7 +95,7 @@ mod tests {
 
     /// Needs root for the mount; who may not mount is told so.
     #[test]
-    fn a_mount_without_a_place_has_what_the_mounted_one_has() {
+    fn amount_of_ours_without_a_place_has_what_themount_of_oursed_one_has() {
         let path = "events/sched/sched_switch/id";
         match Tracefs::unplaced() {
             Ok(unplaced) => {

@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use super::{Group, How, Loaded, Numbered, support};
 use crate::attach::features;
+use crate::error::Advice;
 use crate::resolve::Place;
 use crate::sys::bpf::{self, UprobeMulti};
 use crate::sys::files::MappedCode;
@@ -48,6 +49,14 @@ impl Loaded {
             && attached.slow.is_empty()
             && let Some((function, why)) = attached.refused.first()
         {
+            let is_of_kernel = |numbered: &Numbered| matches!(numbered.point.place, Place::Kernel { .. });
+            if self.points.points.iter().all(is_of_kernel)
+                && let Err(why) = support::kernel_functions()
+            {
+                let what = format!("attach to `{function}`: no function of the kernel can be traced here ({why})");
+                let advice = "a tracepoint, such as tracepoint:sched:sched_switch: spoor list 'tracepoint:*:*'";
+                return Err(Advice::new(what, advice).into());
+            }
             return Err(anyhow::anyhow!("attach to `{function}`: {why}"));
         }
         Ok(attached)

@@ -86,13 +86,13 @@ impl How {
     }
 
     /// Points of this kind are detached one by one.
-    fn is_slow(self) -> bool {
+    pub fn is_slow(self) -> bool {
         matches!(self, How::Uprobe | How::Kprobe)
     }
 }
 
 /// Up to so many functions have a patched-in call each, which costs least when it is hit and most to attach.
-const FENTRY_MAX: usize = 4;
+pub const FENTRY_MAX: usize = 4;
 
 /// Up to so many are detached one by one without asking.
 const SLOW_MAX: usize = 20;
