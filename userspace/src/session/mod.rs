@@ -1,4 +1,6 @@
 //! One run: enable -> go -> work -> stop. Knows the stages, no provider by name, and formats nothing itself.
+mod in_d;
+mod points_in_d;
 mod signals;
 mod stacks;
 mod tables;
@@ -15,7 +17,7 @@ use anyhow::{Context, Result};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::attach::listed::is_anybody_left;
-use crate::attach::sampling::{DEFAULT_HZ, Sampling};
+use crate::attach::sampling::Sampling;
 use crate::attach::target::Target;
 use crate::attach::{self, Enabled, Request};
 use crate::cli::plan::Plan;
@@ -26,10 +28,8 @@ use crate::merge::plural::{agree, counted};
 use crate::merge::value::Aggregation;
 use crate::program::codegen::Shape;
 use crate::program::layout::Layout;
-use crate::program::scope::Scope;
-use crate::program::show::{self, Place};
-use crate::program::tree::{Action, Clause};
-use crate::providers::{Begun, Provider, TextFaults};
+use crate::program::tree::Action;
+use crate::providers::{Begun, TextFaults};
 use crate::render::report::{Loss, Report};
 use crate::render::{self, Format, State};
 use crate::sinks::{Sink, file, stderr};
@@ -37,6 +37,7 @@ use crate::snapshot::{self, loss::Counters, standing};
 use crate::stream::Stream;
 use crate::sys::command::{Inherited, Stopped};
 use crate::sys::process;
+pub use in_d::show_program;
 use signals::Signals;
 use stacks::Namer;
 
@@ -561,40 +562,4 @@ fn how_it_ends(plan: &Plan) -> String {
         None if plan.target.pids.len() + plan.target.tids.len() > 1 => "until they end or Ctrl-C".to_owned(),
         None => "until it ends or Ctrl-C".to_owned(),
     }
-}
-
-/// The plan's clauses as dtrace would have them written.
-pub fn show_program(plan: &Plan) -> String {
-    let mut lines = clause_in_d(plan, plan.provider, (&plan.clause, &plan.scope), plan.sampling);
-    for beside in &plan.beside {
-        lines.extend(clause_in_d(plan, beside.provider, (&beside.clause, &beside.scope), beside.sampling));
-    }
-    lines.extend(target::comment_in_d(&plan.target));
-    lines.join("\n")
-}
-
-/// One clause, with the one that notes what it needs before it. The target is not part of the clause, it is decided before;
-/// D has no other place for it than the predicate.
-fn clause_in_d(
-    plan: &Plan,
-    provider: &Provider,
-    (clause, scope): (&Clause, &Scope),
-    sampling: Option<Sampling>,
-) -> Vec<String> {
-    let target = target::in_d(&plan.target, !plan.run.is_empty());
-    let at = |probe| Place { probe, names: provider.dtrace_names, target: &target };
-    let mut facts = 0;
-    crate::program::fields_of(clause, &mut |field| facts |= field.facts);
-    let before = provider.dtrace_before.filter(|(needed, ..)| facts & needed != 0);
-    let mut lines: Vec<String> =
-        before.iter().map(|(_, probe, statement)| show::statement(statement, scope, &at(probe))).collect();
-    let probe = match sampling {
-        Some(sampling) => provider.dtrace_probe.replace("{hz}", &sampling.hz.unwrap_or(DEFAULT_HZ).to_string()),
-        None => provider.dtrace_probe.to_owned(),
-    };
-    lines.push(show::clause(clause, scope, &at(&probe)));
-    if let Some(sampling) = sampling.filter(|sampling| sampling.period_ns().is_none()) {
-        lines.push(format!("/* samples of {}, not of time */", sampling.event.name));
-    }
-    lines
 }
