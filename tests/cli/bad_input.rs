@@ -214,6 +214,9 @@ fn every_usage_error_is_one_line_what_and_one_line_what_to_do() {
         &["syscalls", "--events", "--agg", "count()"],
         &["syscalls", "ls"],
         &["list", "a", "b"],
+        &["func"],
+        &["func", "libc:"],
+        &["func", "-L", "libc:malloc", "--agg", "count()"],
     ] {
         let run = crate::run(words);
         run.refused(2, &[]).expect("refused");

@@ -97,7 +97,7 @@ fn short_help_names_every_option_too() {
 fn help_names_every_command() {
     let run = run(&["--help"]);
     assert_eq!(run.code(), 0, "{run}");
-    for command in ["syscalls", "profile", "offcpu", "threads", "list", "doctor"] {
+    for command in ["syscalls", "profile", "offcpu", "threads", "func", "list", "doctor"] {
         assert!(mentions(&run.stdout, command), "no `{command}` in\n{}", run.stdout);
     }
 }
@@ -169,7 +169,20 @@ fn list_takes_a_pattern() {
 fn doctor_answers() {
     let run = run(&["doctor"]);
     assert_eq!(run.code(), 0, "{run}");
-    for word in ["kernel", "privileges", "BTF", "syscall", "provider profile", "provider sched", "events to sample"] {
+    for word in [
+        "kernel",
+        "privileges",
+        "BTF",
+        "syscall",
+        "provider profile",
+        "provider sched",
+        "provider function",
+        "user functions",
+        "kernel functions",
+        "attach cookies",
+        "tracepoints",
+        "events to sample",
+    ] {
         assert!(run.stdout.contains(word), "no `{word}`: {run}");
     }
 }
@@ -196,7 +209,9 @@ fn what_could_not_be_written_is_named() {
 #[test]
 fn man_page_has_the_options_of_every_command() {
     let page = run(&["--generate", "man"]).stdout.replace('\\', "");
-    for words in ["spoor syscalls", "--max-keys", "spoor profile", "--inlines", "spoor doctor"] {
+    for words in
+        ["spoor syscalls", "--max-keys", "spoor profile", "--inlines", "spoor func", "--max-probes", "spoor doctor"]
+    {
         assert!(page.contains(words), "no {words} in the man page");
     }
 }

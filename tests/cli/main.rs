@@ -1,6 +1,8 @@
 //! The command line without a kernel to trace: usage, help, exit statuses, `--show-program`. No root.
 mod bad_input;
+mod func;
 mod help;
+mod list;
 mod privilege;
 mod program;
 mod readme;

@@ -40,7 +40,8 @@ fn doctor_says_which_privilege_is_missing() {
 #[test]
 fn doctor_says_unknown_where_it_may_not_try() {
     let run = unprivileged(&["doctor"]);
-    for what in ["compare-and-exchange", "provider syscall"] {
+    for what in ["compare-and-exchange", "provider syscall", "provider function", "user functions", "kernel functions"]
+    {
         let line = run.stdout.lines().find(|line| line.starts_with(what)).expect(what);
         assert!(line.contains("unknown (CAP_BPF and CAP_PERFMON missing)"), "{line}");
     }
