@@ -429,9 +429,9 @@ impl Enabled {
     /// Detaches all programs and waits until none of them runs any more.
     pub fn stop(&mut self) -> Result<()> {
         self.end()?;
-        // Entries first: a return whose entry was seen is seen.
         self.samplers_end();
-        self.attached.links.reverse();
+        // The last of them first: entries were attached after returns, and one whose return is not seen is a loss. Taking
+        // off a link takes 0.1 s, in which calls go on.
         while let Some(link) = self.attached.links.pop() {
             drop(link);
         }
