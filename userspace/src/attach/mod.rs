@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use probes_common::clause::{CLAUSE_MARKER, EXCHANGE_MARKER, PREDICATE_MARKER};
-use probes_common::loss::LOSS_KINDS;
+use probes_common::loss::{LOSS_KINDS, LossKind};
 
 use crate::program::argument::Used;
 use crate::program::codegen::site::Site;
@@ -430,6 +430,8 @@ impl Enabled {
     pub fn stop(&mut self) -> Result<()> {
         self.end()?;
         self.samplers_end();
+        // Once entries are no more seen, a return without one says nothing of what was before.
+        let began_before = (!self.attached.links.is_empty()).then(|| self.ledger(LossKind::BeganBefore)).transpose()?;
         // The last of them first: entries were attached after returns, and one whose return is not seen is a loss. Taking
         // off a link takes 0.1 s, in which calls go on.
         while let Some(link) = self.attached.links.pop() {
@@ -439,7 +441,18 @@ impl Enabled {
             drop(link);
         }
         process::wait_for_grace_period();
+        if let Some(counts) = began_before {
+            let kind = (LossKind::BeganBefore as u32).to_ne_bytes();
+            bpf::map_update(self.loss_map(), &kind, &counts).context("put the loss ledger right")?;
+        }
         Ok(())
+    }
+
+    /// What the ledger says of a kind, a count for each CPU.
+    fn ledger(&self, kind: LossKind) -> Result<Vec<u8>> {
+        let mut counts = vec![0; process::possible_cpus() as usize * size_of::<u64>()];
+        bpf::map_lookup(self.loss_map(), &(kind as u32).to_ne_bytes(), &mut counts).context("read the loss ledger")?;
+        Ok(counts)
     }
 
     /// Points that the kernel refused, and why.
