@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod attach;
+pub mod btf;
 pub mod cli;
 pub mod error;
 pub mod merge;

@@ -36,7 +36,8 @@ fn named(folder: &str, words: &[&str]) -> Vec<String> {
     found
 }
 
-const STAGES: [&str; 8] = ["program", "attach", "snapshot", "stream", "merge", "symbolize", "render", "sinks"];
+const STAGES: [&str; 10] =
+    ["program", "btf", "resolve", "attach", "snapshot", "stream", "merge", "symbolize", "render", "sinks"];
 
 #[test]
 fn stages_do_not_know_the_command_line() {
@@ -65,7 +66,7 @@ fn pure_stages_do_no_io_and_read_no_clock() {
 
 #[test]
 fn only_stages_beside_the_kernel_name_aya() {
-    for folder in ["program", "merge", "symbolize", "render", "sinks", "session", "cli", "sys"] {
+    for folder in ["program", "btf", "resolve", "merge", "symbolize", "render", "sinks", "session", "cli", "sys"] {
         assert_eq!(named(folder, &["aya::", "aya_obj::"]), Vec::<String>::new());
     }
 }
@@ -77,7 +78,18 @@ fn stages_know_no_provider_by_name() {
         .flat_map(|provider| [format!("providers::{}", provider.name), format!("probes_common::{}", provider.name)])
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    for folder in ["program", "attach", "snapshot", "stream", "merge", "sinks", "session"] {
+    for folder in ["program", "btf", "resolve", "attach", "snapshot", "stream", "merge", "sinks", "session"] {
         assert_eq!(named(folder, &names), Vec::<String>::new());
+    }
+}
+
+/// What a pattern means is found out before anything is loaded, and for `spoor list` nothing is.
+#[test]
+fn patterns_are_resolved_without_what_attaches() {
+    let later = ["attach", "providers", "session", "snapshot", "stream", "merge", "render", "sinks"]
+        .map(|stage| format!("crate::{stage}"));
+    let later: Vec<&str> = later.iter().map(String::as_str).chain(["sys::bpf", "sys::perf"]).collect();
+    for stage in ["btf", "resolve"] {
+        assert_eq!(named(stage, &later), Vec::<String>::new());
     }
 }

@@ -2,7 +2,7 @@
 
 use probes_common::target::UNKNOWN_OFFSET;
 
-use super::btf::Found;
+use crate::btf::Found;
 
 #[cfg(target_arch = "x86_64")]
 mod offsets {

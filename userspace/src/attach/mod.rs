@@ -1,6 +1,5 @@
 //! From a plan to programs that run: objects, clauses linked in, targets, links. Names the kernel's refusals.
 pub mod arch;
-pub mod btf;
 pub mod budget;
 pub mod features;
 pub mod listed;
@@ -8,7 +7,6 @@ pub mod object;
 pub mod path;
 pub mod points;
 pub mod sampling;
-pub mod signature;
 pub mod tables;
 pub mod target;
 pub mod verifier;
@@ -21,6 +19,7 @@ use anyhow::{Context, Result};
 use probes_common::clause::{CLAUSE_MARKER, EXCHANGE_MARKER, PREDICATE_MARKER};
 use probes_common::loss::{LOSS_KINDS, LossKind};
 
+use crate::btf::{Btf, Found};
 use crate::program::argument::Used;
 use crate::program::codegen::site::Site;
 use crate::program::codegen::{self, Shape};
@@ -29,7 +28,6 @@ use crate::program::splice::Part;
 use crate::program::tree::Clause;
 use crate::providers::{Kernel, Probe, Provider};
 use crate::sys::{bpf, perf, process, tracefs};
-use btf::{Btf, Found};
 use budget::Limits;
 use features::Refusal;
 use object::{ClauseMaps, Linked, Maps};

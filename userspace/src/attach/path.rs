@@ -1,7 +1,7 @@
 //! The ways to attach to tracepoints, and which of them this kernel takes.
 use std::os::fd::AsFd;
 
-use super::btf::Found;
+use crate::btf::Found;
 use crate::program::insn::{Alu, Assembler, Helper, Insn, R0, R1, Size};
 use crate::sys::bpf::{self, MapSpec, ProgramSpec};
 use crate::sys::process;
@@ -70,9 +70,7 @@ impl Path {
     }
 }
 
-/// Holds the depth of disabled preemption in its low byte. In BTF since 6.15; kernels before run tracing programs with
-/// preemption off.
-pub const PREEMPT_COUNT: &str = "__preempt_count";
+/// Of the preempt count: how often preemption was disabled.
 const PREEMPT_MASK: i32 = 0xff;
 
 /// Whether typed and raw programs run with preemption on, as on 7.2. There, what happens on a CPU while such a program is

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use probes_common::stack::Stack;
 
 use super::Request;
-use super::btf::Found;
 use super::budget::{self, Part, Plan};
+use crate::btf::Found;
 use crate::program::insn::MapName;
 use crate::sys::bpf::{self, MapSpec};
 use crate::sys::process;

@@ -12,7 +12,7 @@ use probes_common::target::{
     THREADS_UNKNOWN, UNKNOWN_OFFSET,
 };
 
-use super::btf::Found;
+use crate::btf::Found;
 use crate::error::Advice;
 use crate::program::error::printable;
 use crate::sys::{bpf, process};

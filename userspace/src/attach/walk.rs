@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use anyhow::{Context, Result};
 use probes_common::walk::Standing;
 
-use super::btf::Found;
 use super::features::Refusal;
+use crate::btf::Found;
 use crate::program::insn::Insn;
 use crate::providers::{Provider, Walk};
 use crate::sys::bpf::{self, ProgramSpec};

@@ -94,7 +94,7 @@ impl<'a> Modules<'a> {
         match (&point.place, self.pattern) {
             (Place::Kernel { symbol }, _) => format!("kernel:{symbol}"),
             (Place::Tracepoint { group, event }, _) => format!("tracepoint:{group}:{event}"),
-            (Place::User { .. }, Pattern::Usdt { .. }) => {
+            (Place::User { usdt: Some(_), .. }, _) => {
                 format!("usdt:{}:{}", self.module(point), literal(&point.function))
             }
             (Place::User { offset, .. }, Pattern::Offset { .. }) => format!("{}:+{offset:#x}", self.module(point)),
@@ -143,7 +143,7 @@ mod tests {
 
     fn user(module: &str, file: &str, function: &str, offset: u64) -> Point {
         Point {
-            place: Place::User { file: file.into(), offset, is_entry: true, semaphore: None },
+            place: Place::User { file: file.into(), offset, is_entry: true, usdt: None },
             function: function.to_owned(),
             module: module.to_owned(),
             arguments: Vec::new(),
@@ -161,7 +161,10 @@ mod tests {
         assert_eq!(listed("libx:*", &points), "libx.so.1:get\nlibx.so.1:put(char\\*)\n");
         assert_eq!(listed("/a\\:b/libx.so:*", &points[1..]), "/a\\:b/libx.so:get\n");
         assert_eq!(listed("libx:+0x20", &points[1..]), "libx.so.1:+0x20\n");
-        let probe = [user("libx.so.1", file, "app:begin", 16), user("libx.so.1", file, "app:begin", 32)];
+        let probe = [16, 32].map(|offset| Point {
+            place: Place::User { file: file.into(), offset, is_entry: false, usdt: Some(0) },
+            ..user("libx.so.1", file, "app:begin", offset)
+        });
         assert_eq!(listed("usdt:libx:*:*", &probe), "usdt:libx.so.1:app:begin\n");
     }
 

@@ -5,7 +5,7 @@ pub mod profile;
 pub mod sched;
 pub mod syscall;
 
-use crate::attach::btf::Found;
+use crate::btf::Found;
 use crate::program::argument::Used;
 use crate::program::field::{COMMON, Field};
 use crate::program::scope::Scope;

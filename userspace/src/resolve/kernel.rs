@@ -7,8 +7,8 @@ use std::fs;
 use anyhow::Context;
 
 use super::{Argument, Place, Point, Value};
-use crate::attach::btf::Btf;
-use crate::attach::signature::{Signature, module_signatures, signatures};
+use crate::btf::Btf;
+use crate::btf::signature::{Signature, module_signatures, signatures};
 use crate::program::glob::Glob;
 use crate::symbolize::demangle::demangle;
 use crate::sys::tracefs;
@@ -115,7 +115,7 @@ impl Functions {
 
 fn arguments(signature: &Signature) -> Vec<Argument> {
     let named = |index: usize, name: &str| if name.is_empty() { format!("arg{index}") } else { name.to_owned() };
-    let argument = |(index, parameter): (usize, &crate::attach::signature::Parameter)| Argument {
+    let argument = |(index, parameter): (usize, &crate::btf::signature::Parameter)| Argument {
         name: named(index, &parameter.name),
         ty: parameter.ty,
         bytes: parameter.bytes,

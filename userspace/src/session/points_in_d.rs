@@ -58,9 +58,9 @@ impl Kind {
         match &numbered.point.place {
             Place::Kernel { .. } => Kind::Kernel,
             Place::Tracepoint { .. } => Kind::Tracepoint,
+            Place::User { usdt: Some(_), .. } => Kind::Usdt,
             Place::User { is_entry: true, .. } => Kind::Function,
-            Place::User { .. } if instruction(&numbered.point.function).is_some() => Kind::Inside,
-            Place::User { .. } => Kind::Usdt,
+            Place::User { .. } => Kind::Inside,
         }
     }
 }
@@ -304,7 +304,12 @@ mod tests {
     }
 
     fn user(function: &str, is_entry: bool) -> Numbered {
-        let place = Place::User { file: "/lib/libx.so.1".into(), offset: 16, is_entry, semaphore: None };
+        let place = Place::User { file: "/lib/libx.so.1".into(), offset: 16, is_entry, usdt: None };
+        numbered(place, "libx.so.1", function, &[])
+    }
+
+    fn usdt(function: &str) -> Numbered {
+        let place = Place::User { file: "/lib/libx.so.1".into(), offset: 16, is_entry: false, usdt: Some(0) };
         numbered(place, "libx.so.1", function, &[])
     }
 
@@ -375,8 +380,8 @@ mod tests {
         assert_eq!(name(&shown, "arg0"), Some("(uint32_t)arg3"));
         let module = numbered(Place::Kernel { symbol: "f".into() }, "nfs", "f", &[]);
         assert_eq!(of(&[module], true, "ret").probe, "fbt:nfs:f:return");
-        let usdt = of(&[user("python:gc__start", false)], false, "func,arg0");
-        assert_eq!((usdt.probe.as_str(), name(&usdt, "func")), ("python$target:::gc-start", Some("probename")));
+        let shown = of(&[usdt("python:gc__start")], false, "func,arg0");
+        assert_eq!((shown.probe.as_str(), name(&shown, "func")), ("python$target:::gc-start", Some("probename")));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
 
 use super::How;
-use crate::attach::btf::Btf;
 use crate::attach::features::Support;
+use crate::btf::Btf;
 use crate::program::insn::{Alu, Assembler, Helper, Insn, R0};
 use crate::sys::bpf::{self, ProgramSpec, UprobeMulti};
 use crate::sys::perf::{self, ProbePlace};

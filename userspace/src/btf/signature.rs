@@ -1,7 +1,7 @@
 //! Names of kernel functions in, what they take and return out, from the kernel's and its modules' BTF.
 use std::collections::HashMap;
 
-use super::btf::{
+use super::{
     Btf, KIND_CONST, KIND_ENUM, KIND_ENUM64, KIND_FUNC, KIND_FUNC_PROTO, KIND_INT, KIND_PTR, KIND_RESTRICT,
     KIND_TYPE_TAG, KIND_TYPEDEF, KIND_VOLATILE, TYPE_BYTES,
 };

@@ -1,9 +1,13 @@
 //! The running kernel's types: ids of tracepoint prototypes and offsets of struct members.
 //! Input: /sys/kernel/btf/vmlinux. Not aya's parser: it needs 20 MB and 20 ms to keep what we never ask for.
+pub mod signature;
+
 use std::collections::HashMap;
 use std::io;
 
-use super::path::PREEMPT_COUNT;
+/// Holds the depth of disabled preemption in its low byte. In BTF since 6.15; kernels before run tracing programs with
+/// preemption off.
+const PREEMPT_COUNT: &str = "__preempt_count";
 
 /// The file as it is, and where each type begins.
 pub struct Btf {
@@ -15,25 +19,25 @@ pub struct Btf {
     types: Vec<u32>,
 }
 
-pub(super) const KIND_INT: u32 = 1;
-pub(super) const KIND_PTR: u32 = 2;
+const KIND_INT: u32 = 1;
+const KIND_PTR: u32 = 2;
 const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
-pub(super) const KIND_ENUM: u32 = 6;
-pub(super) const KIND_TYPEDEF: u32 = 8;
-pub(super) const KIND_VOLATILE: u32 = 9;
-pub(super) const KIND_CONST: u32 = 10;
-pub(super) const KIND_RESTRICT: u32 = 11;
-pub(super) const KIND_FUNC: u32 = 12;
-pub(super) const KIND_FUNC_PROTO: u32 = 13;
+const KIND_ENUM: u32 = 6;
+const KIND_TYPEDEF: u32 = 8;
+const KIND_VOLATILE: u32 = 9;
+const KIND_CONST: u32 = 10;
+const KIND_RESTRICT: u32 = 11;
+const KIND_FUNC: u32 = 12;
+const KIND_FUNC_PROTO: u32 = 13;
 const KIND_VAR: u32 = 14;
 const KIND_DATASEC: u32 = 15;
 const KIND_DECL_TAG: u32 = 17;
-pub(super) const KIND_TYPE_TAG: u32 = 18;
-pub(super) const KIND_ENUM64: u32 = 19;
+const KIND_TYPE_TAG: u32 = 18;
+const KIND_ENUM64: u32 = 19;
 
-pub(super) const TYPE_BYTES: usize = 12;
+const TYPE_BYTES: usize = 12;
 const MEMBER_BYTES: usize = 12;
 
 impl Btf {
@@ -43,7 +47,7 @@ impl Btf {
     }
 
     /// What a module adds to the kernel's types: its ids and its names go on where the kernel's end, so only
-    /// [`super::signature`] can read it.
+    /// [`signature`] can read it.
     ///
     /// Kernel: 5.11.
     pub fn of_module(name: &str) -> io::Result<Btf> {
@@ -73,22 +77,22 @@ impl Btf {
     }
 
     /// Byte offset of each type, from the first on.
-    pub(super) fn types(&self) -> &[u32] {
+    fn types(&self) -> &[u32] {
         &self.types
     }
 
-    pub(super) fn string_bytes(&self) -> u32 {
+    fn string_bytes(&self) -> u32 {
         self.string_bytes
     }
 
     /// The name at an offset of the string section.
-    pub(super) fn string(&self, offset: u32) -> &[u8] {
+    fn string(&self, offset: u32) -> &[u8] {
         let from = self.strings.saturating_add(offset as usize);
         let rest = self.bytes.get(from..).unwrap_or_default();
         &rest[..rest.iter().position(|byte| *byte == 0).unwrap_or(0)]
     }
 
-    pub(super) fn word(&self, at: usize) -> u32 {
+    fn word(&self, at: usize) -> u32 {
         read_u32(&self.bytes, at).unwrap_or(0)
     }
 
@@ -98,7 +102,7 @@ impl Btf {
         bytes[name.len()] == 0 && &bytes[..name.len()] == name.as_bytes()
     }
 
-    pub(super) fn kind_at(&self, at: usize) -> u32 {
+    fn kind_at(&self, at: usize) -> u32 {
         self.word(at + 4) >> 24 & 0x1f
     }
 
