@@ -1,7 +1,7 @@
 //! The floor: an empty program on the same hook, or one that takes stacks. What a tracer adds to it is its own.
 use std::os::fd::{AsFd, OwnedFd};
 
-use spoor::attach::btf::Btf;
+use spoor::btf::Btf;
 use spoor::program::insn::{Insn, R0, R1, R2, R3, R4, R6, R10, Reg};
 use spoor::sys::bpf;
 use spoor_tests::{Context, Result};

@@ -36,7 +36,9 @@ pub fn func(args: Func) -> Result<Plan> {
     let found = resolved.points.len();
     if found == 0 {
         let (name, why) = resolved.refused.first().map_or(("", ""), |(name, why)| (name, why));
-        return Err(anyhow::anyhow!("`{name}` cannot be traced: {why}"));
+        // A reason ends in what to do about it.
+        let (why, advice) = why.rsplit_once(": ").unwrap_or((why, "another pattern"));
+        return Err(Advice::new(format!("`{name}` cannot be traced: {why}"), advice).into());
     }
     if found > args.points.max_probes as usize {
         let what = format!("{found} functions match, more than --max-probes {}", args.points.max_probes);

@@ -127,9 +127,12 @@ fn below_root(file: &Path) -> String {
 fn notes(resolved: Resolved) -> Vec<String> {
     let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
     for (name, why) in resolved.refused {
+        // A symbol may have one version that can be traced, and one that cannot.
+        let is_listed = resolved.points.iter().any(|point| point.function == name);
+        let shown = if is_listed { format!("another {}", printable(&name)) } else { printable(&name) };
         match reasons.iter_mut().find(|(known, _)| *known == why) {
-            Some((_, names)) => names.push(printable(&name)),
-            None => reasons.push((why, vec![printable(&name)])),
+            Some((_, names)) => names.push(shown),
+            None => reasons.push((why, vec![shown])),
         }
     }
     let refused = reasons.into_iter().map(|(why, names)| format!("{} cannot be traced: {why}", names.join(", ")));

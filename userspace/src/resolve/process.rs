@@ -15,7 +15,10 @@ pub fn modules(pid: u32) -> Result<Vec<Module>, Advice> {
     let text = match fs::read(format!("/proc/{pid}/maps")) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            return Err(Advice::new(format!("process {pid}: its maps may not be read"), "run as root"));
+            return Err(Advice::new(
+                format!("process {pid}: its maps may not be read"),
+                "run it as root, with CAP_SYS_PTRACE, and not in a container beside it",
+            ));
         }
         Err(_) => return Err(Advice::new(format!("process {pid}: no such process"), "ps -e lists what runs here")),
     };

@@ -1,8 +1,7 @@
 //! A tracepoint's pattern in, its points with the fields of their records out, as tracefs tells them.
 //! Attaches nothing.
-use anyhow::Context;
-
 use super::{Argument, Place, Point, Value};
+use crate::error::Advice;
 use crate::program::glob::Glob;
 use crate::program::tree::Type;
 use crate::sys::tracefs::Tracefs;
@@ -16,10 +15,14 @@ const MOST_ELEMENTS: u32 = 8;
 ///
 /// Errors: tracefs cannot be read. Kernel: as [`Tracefs::open`].
 pub fn points(group: &Glob, event: &Glob) -> anyhow::Result<Vec<Point>> {
-    let tracefs = Tracefs::open().context("open tracefs, which lists the tracepoints")?;
+    let cannot = |error: std::io::Error| {
+        let what = format!("read tracefs, which lists the tracepoints: {error}");
+        Advice::new(what, "run it as root; or once: mount -t tracefs tracefs /sys/kernel/tracing")
+    };
+    let tracefs = Tracefs::open().map_err(cannot)?;
     let (is_group, is_event) = (group.matcher(), event.matcher());
     let mut points = Vec::new();
-    let groups = tracefs.folders("events").context("list tracefs's groups of tracepoints")?;
+    let groups = tracefs.folders("events").map_err(cannot)?;
     for group in groups.into_iter().filter(|group| is_group(group.as_bytes()) && group != NOT_ATTACHABLE) {
         // A module that goes takes its tracepoints along.
         let Ok(events) = tracefs.folders(&format!("events/{group}")) else { continue };

@@ -5,7 +5,6 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use anyhow::{Context, bail};
 use object::elf::{
     EM_386, EM_AARCH64, EM_X86_64, FileHeader32, FileHeader64, PF_W, PF_X, PT_LOAD, PT_NOTE, SHN_UNDEF, SHT_DYNSYM,
     SHT_SYMTAB, STT_TLS,
@@ -16,6 +15,7 @@ use object::{Endian, Endianness, FileKind, ReadCache, ReadRef};
 
 use super::usdt_argument::{self, Machine, Parsed, Reason};
 use super::{Argument, Place, Point};
+use crate::error::Advice;
 use crate::program::glob::Glob;
 
 const NT_STAPSDT: u32 = 3;
@@ -66,9 +66,11 @@ pub struct Probe {
 
 /// All probes of a file. A note that leads to no code, or to no counter, is none.
 pub fn probes(path: &Path) -> anyhow::Result<Vec<Probe>> {
-    let file = open(path).with_context(|| format!("read the USDT probes of `{}`", path.display()))?;
+    let cannot =
+        |why: String, advice: &str| Advice::new(format!("read the USDT probes of `{}`: {why}", path.display()), advice);
+    let file = open(path).map_err(|error| cannot(error.to_string(), "a program or a library that may be read"))?;
     let read = of_any(&ReadCache::new(&file));
-    let Some(mut probes) = read else { bail!("read the USDT probes of `{}`: no ELF file", path.display()) };
+    let mut probes = read.ok_or_else(|| cannot("no ELF file".to_owned(), "a program or a library"))?;
     probes.sort_by(|a, b| (&a.provider, &a.name, a.offset).cmp(&(&b.provider, &b.name, b.offset)));
     probes.dedup();
     Ok(probes)

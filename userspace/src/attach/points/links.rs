@@ -57,7 +57,8 @@ impl Loaded {
                 let advice = "a tracepoint, such as tracepoint:sched:sched_switch: spoor list 'tracepoint:*:*'";
                 return Err(Advice::new(what, advice).into());
             }
-            return Err(anyhow::anyhow!("attach to `{function}`: {why}"));
+            let what = format!("attach to `{function}`: {why}");
+            return Err(Advice::new(what, "another function; `spoor doctor` shows what can be attached to here").into());
         }
         Ok(attached)
     }
