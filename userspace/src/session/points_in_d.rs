@@ -249,8 +249,8 @@ fn function_pattern(name: &str) -> (String, bool) {
         return (name.to_owned(), true);
     }
     let without_arguments = name.split('(').next().unwrap_or_default();
-    let words = without_arguments.split(|c: char| !is_plain(c));
-    let last = words.filter(|word| !word.is_empty()).next_back().unwrap_or_default();
+    let mut words = without_arguments.split(|c: char| !is_plain(c));
+    let last = words.rfind(|word| !word.is_empty()).unwrap_or_default();
     (if last.is_empty() { "*".to_owned() } else { format!("*{last}*") }, false)
 }
 
