@@ -22,6 +22,7 @@ const ITER_CREATE: i32 = 33;
 
 pub const MAP_TYPE_HASH: u32 = 1;
 pub const MAP_TYPE_ARRAY: u32 = 2;
+pub const MAP_TYPE_PROG_ARRAY: u32 = 3;
 pub const MAP_TYPE_PERCPU_HASH: u32 = 5;
 pub const MAP_TYPE_PERCPU_ARRAY: u32 = 6;
 pub const MAP_TYPE_ARRAY_OF_MAPS: u32 = 12;

@@ -1,5 +1,6 @@
 //! Points of function probes: how each is attached here, the programs that serve it, the links.
 mod links;
+mod own_stack;
 pub mod support;
 
 use std::collections::{BTreeMap, HashMap};
@@ -143,6 +144,11 @@ impl Loaded {
             let first = &points.points[members[0]];
             let load = |name: &str, site: &Site, at_return: bool| -> Result<OwnedFd> {
                 let insns = source.instructions(name, site)?;
+                // Kernels with stacks to share attach to user space in no other way.
+                let (insns, _others) = match how {
+                    How::UprobeMulti => own_stack::on_own_stack(insns).map(|(insns, others)| (insns, Some(others)))?,
+                    _ => (insns, None),
+                };
                 let (program_type, attach_type) = kind(how, at_return);
                 let attach_btf_id = first.typed.filter(|_| how == How::Fentry).map_or(0, |(id, _)| id);
                 let license = source.license();
