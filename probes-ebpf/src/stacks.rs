@@ -70,7 +70,7 @@ fn user_walked(ctx: *mut c_void, task: Kernel<true>, tgid: u32, callers_known: u
     unsafe {
         if !walk_user(task, callers_known, &mut *scratch) {
             let walk = Walk::From { ctx, flags: BPF_F_USER_STACK as u64 };
-            (*scratch).stack.frames = fetch(walk, FRAMES_MAX, &mut (*scratch).stack);
+            (*scratch).stack.frames = fetch(walk, 0, FRAMES_MAX, &mut (*scratch).stack);
         }
         let id = keep(tgid, scratch);
         (*scratch).in_use = 0;
@@ -189,6 +189,38 @@ pub fn user(ctx: *mut c_void, tgid: u32, frames: usize) -> u64 {
     take(tgid, frames, Walk::From { ctx, flags: BPF_F_USER_STACK as u64 })
 }
 
+/// As [`user`], where a function begins: its caller has not yet been put into a frame, but lies where `top_of_stack` says.
+/// For kernels that tell of the current task by helpers only.
+#[inline(always)]
+pub fn user_at_call(ctx: *mut c_void, tgid: u32, top_of_stack: u64) -> u64 {
+    see(tgid);
+    let Some(scratch) = claim() else {
+        loss::count(LossKind::StackFailed);
+        return LOST_STACK;
+    };
+    // Of a 32-bit process, where an address has half as many bytes.
+    let is_short = top_of_stack >> 32 == 0;
+    let flags = BPF_F_USER_STACK as u64;
+    let (from_here, from_the_next) = (Walk::From { ctx, flags }, Walk::From { ctx, flags: flags | 1 });
+    // SAFETY: `scratch` is a live map value that is ours until it is given back below; an address has 8 bytes, and the
+    // helper checks where it reads.
+    unsafe {
+        let stack = &mut (*scratch).stack;
+        let to: *mut c_void = addr_of_mut!(stack.addresses[1]).cast();
+        stack.frames = if is_short
+            || fetch(from_here, 0, 1, stack) != 1
+            || bpf_probe_read_user(to, 8, top_of_stack as *const _) != 0
+        {
+            fetch(from_here, 0, FRAMES_MAX, stack)
+        } else {
+            2 + fetch(from_the_next, 2, FRAMES_MAX - 2, stack)
+        };
+        let id = keep(tgid, scratch);
+        (*scratch).in_use = 0;
+        id
+    }
+}
+
 /// Instruction and frame pointer; zeros for a 32-bit process, whose frames are others.
 #[inline(always)]
 fn where_user_is<const DIRECT: bool>(regs: Kernel<DIRECT>) -> (u64, u64) {
@@ -235,7 +267,7 @@ fn take(tgid: u32, frames: usize, walk: Walk) -> u64 {
     };
     // SAFETY: `scratch` is a live map value that is ours until it is given back below.
     unsafe {
-        (*scratch).stack.frames = fetch(walk, frames, &mut (*scratch).stack);
+        (*scratch).stack.frames = fetch(walk, 0, frames, &mut (*scratch).stack);
         let id = keep(tgid, scratch);
         (*scratch).in_use = 0;
         id
@@ -259,16 +291,16 @@ pub(crate) fn claim() -> Option<*mut Scratch> {
     None
 }
 
-/// Takes the frames; how many there are.
+/// Takes the frames, and puts them behind the first ones; how many there are.
 ///
 /// # Safety
 /// The context is the program's, whose type the kernel's bpf_get_stack expects.
 #[inline(always)]
-unsafe fn fetch(walk: Walk, frames: usize, stack: &mut Stack) -> u32 {
+unsafe fn fetch(walk: Walk, first: usize, frames: usize, stack: &mut Stack) -> u32 {
     let room = (frames * 8) as u32;
-    let addresses = stack.addresses.as_mut_ptr().cast();
     // SAFETY: `addresses` is as long as said.
     let bytes = unsafe {
+        let addresses = stack.addresses.as_mut_ptr().add(first).cast();
         match walk {
             Walk::From { ctx, flags } => bpf_get_stack(ctx, addresses, room, flags),
             Walk::Of(task) => bpf_get_task_stack(task.0 as *mut _, addresses, room, 0),

@@ -242,10 +242,13 @@ fn user_stack(ctx: *mut c_void, head: &Head, point: u64) -> u64 {
     if tgid == 0 {
         return NO_STACK;
     }
+    let at_entry = !wants(FACT_RETURN) && point & AT_ENTRY != 0;
     if TASK_DIRECT.load() == 0 {
+        if at_entry {
+            return stacks::user_at_call(ctx, tgid, site::frame(ctx));
+        }
         return stacks::user(ctx, tgid, FRAMES_MAX);
     }
-    let at_entry = !wants(FACT_RETURN) && point & AT_ENTRY != 0;
     stacks::user_at_entry(ctx, Kernel::<true>(head.task as *const u8), tgid, at_entry)
 }
 
