@@ -11,6 +11,7 @@ mod errors;
 mod events;
 mod exits;
 mod full_map;
+mod func;
 mod keys;
 mod latency;
 mod loss;
@@ -67,6 +68,14 @@ const TOPICS: &[&[Test]] = &[
     stacks::TESTS,
     names::TESTS,
     tracee::TESTS,
+    func::calls::TESTS,
+    func::returns::TESTS,
+    func::names::TESTS,
+    func::files::TESTS,
+    func::ends::TESTS,
+    func::usdt::TESTS,
+    func::tracepoints::TESTS,
+    func::kernel::TESTS,
     differential::TESTS,
 ];
 

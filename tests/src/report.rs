@@ -42,7 +42,7 @@ impl Report {
     pub fn parse(text: &str) -> Result<Report> {
         let json: Value = serde_json::from_str(text).with_context(|| format!("JSON: {text}"))?;
         ensure!(json["spoor"] == 1, "not a report of format 1: {text}");
-        const COMMANDS: [&str; 4] = ["syscalls", "profile", "offcpu", "threads"];
+        const COMMANDS: [&str; 5] = ["syscalls", "profile", "offcpu", "threads", "func"];
         ensure!(COMMANDS.iter().any(|command| json["command"] == *command), "a report of no command: {text}");
         ensure!(json["target"].is_object(), "no target: {text}");
         ensure!(json["started_unix_ns"].is_u64() && json["elapsed_ns"].is_u64(), "no times: {text}");
@@ -126,6 +126,16 @@ impl Report {
         let kinds = self.0["loss"]["kinds"].as_object().with_context(|| format!("no loss.kinds: {self}"))?;
         let of_kind = kinds.iter().filter(|(name, _)| name.contains(part));
         Ok(of_kind.filter_map(|(_, kind)| kind.as_u64().or_else(|| kind["count"].as_u64())).sum())
+    }
+
+    /// What is worth knowing and no loss, by its name; 0 where it is not mentioned.
+    pub fn told(&self, kind: &str) -> u64 {
+        self.0["info"][kind].as_u64().unwrap_or(0)
+    }
+
+    /// Choices and refusals that the report tells of.
+    pub fn notes(&self) -> Vec<&str> {
+        self.0["notes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
     pub fn nothing_lost(&self) -> Result<()> {

@@ -48,6 +48,11 @@ pub fn threads(args: &[&str]) -> Setup {
     spoor(&["threads", "--format", "json"]).and(args)
 }
 
+/// `spoor func --format json ARGS`.
+pub fn func(args: &[&str]) -> Setup {
+    spoor(&["func", "--format", "json"]).and(args)
+}
+
 impl Setup {
     pub fn and(mut self, args: &[&str]) -> Setup {
         self.args.extend(args.iter().map(OsString::from));
