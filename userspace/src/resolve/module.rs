@@ -1,9 +1,11 @@
 //! A file of code as its process calls it and as spoor reaches it.
-use std::fs;
+use std::fs::{self, Metadata};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::symbolize::debug_file::Whereabouts;
+use crate::sys::files::is_overlaid;
 
 /// As many as the kernel follows.
 const MOST_LINKS: usize = 40;
@@ -14,7 +16,7 @@ pub struct Module {
     pub file: PathBuf,
     /// Below its process's root; without symbolic links.
     pub path: PathBuf,
-    /// Device and inode: many paths lead to one file.
+    /// As [`identity`] has it: many paths lead to one file.
     pub identity: (u64, u64),
     /// What `/` is to its process, as spoor reaches it.
     pub root: PathBuf,
@@ -42,7 +44,8 @@ impl Module {
         let path = follow(root, path)?;
         let file = below(root, &path);
         let found = fs::metadata(&file).ok().filter(|found| found.is_file())?;
-        Some(Module { file, path, identity: (found.dev(), found.ino()), root: root.to_path_buf(), mapped: None })
+        let identity = identity(&file, &found);
+        Some(Module { file, path, identity, root: root.to_path_buf(), mapped: None })
     }
 
     /// Without folders.
@@ -80,6 +83,20 @@ pub fn is_called(name: &str, short: &str) -> bool {
         let end = version[..end].trim_end_matches('.').len();
         is_ending(&version[end..])
     })
+}
+
+/// Device and inode. Containers of one image have a device each for the file that they share, and the kernel puts probes into
+/// the shared one: on an overlay, whose inodes have the numbers of those below, size and times stand for the device.
+pub fn identity(file: &Path, found: &Metadata) -> (u64, u64) {
+    /// No device has it.
+    const OVERLAID: u64 = 1 << 63;
+    if !is_overlaid(file) {
+        return (found.dev(), found.ino());
+    }
+    let mut hasher = DefaultHasher::new();
+    let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+    (found.size(), times).hash(&mut hasher);
+    (hasher.finish() | OVERLAID, found.ino())
 }
 
 /// The path without symbolic links, which are taken as a process with this root takes them.

@@ -1,5 +1,5 @@
 //! A process in, the files that it has code of out: its executable, then its libraries as it looks names up in them.
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::error::Advice;
 use crate::symbolize::maps::{self, Kind, Mapping};
 
 use super::link_map;
-use super::module::{Code, Mapped, Module, below};
+use super::module::{Code, Mapped, Module, below, identity};
 
 /// Errors: no such process, one that has ended, one that we may not look into.
 pub fn modules(pid: u32) -> Result<Vec<Module>, Advice> {
@@ -45,7 +45,8 @@ pub fn modules(pid: u32) -> Result<Vec<Module>, Advice> {
         // Kernel threads, and what has ended.
         return Err(Advice::new(format!("process {pid}: it has no code of a file"), "name another process, or a file"));
     }
-    let executable = fs::metadata(format!("/proc/{pid}/exe")).ok().map(|found| (found.dev(), found.ino()));
+    let executable = PathBuf::from(format!("/proc/{pid}/exe"));
+    let executable = fs::metadata(&executable).ok().map(|found| identity(&executable, &found));
     let order = link_map::order(pid, &modules);
     // Without the linker's list: it maps one below the other, mostly.
     let place = |module: &Module| order.iter().position(|known| *known == module.identity).unwrap_or(usize::MAX);
@@ -72,11 +73,10 @@ pub fn root(pid: u32) -> PathBuf {
 fn reach(pid: u32, root: &Path, mapping: &Mapping) -> Option<(PathBuf, (u64, u64))> {
     let path = mapping.file();
     let entry = format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end);
-    let identity = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
-    let same = |(device, inode): (u64, u64), is_ours: bool| {
+    let same = |found: &Metadata, is_ours: bool| {
         // btrfs and overlayfs show one device in the maps and another here.
-        let same_device = (libc::major(device), libc::minor(device)) == mapping.device;
-        inode == mapping.inode && (!is_ours || same_device)
+        let same_device = (libc::major(found.dev()), libc::minor(found.dev())) == mapping.device;
+        found.ino() == mapping.inode && (!is_ours || same_device)
     };
     let candidates = [
         (path.clone(), true),
@@ -85,8 +85,13 @@ fn reach(pid: u32, root: &Path, mapping: &Mapping) -> Option<(PathBuf, (u64, u64
         (format!("/proc/{pid}/exe").into(), false),
     ];
     let found = candidates.into_iter().find_map(|(path, is_ours)| {
-        let identity = identity(&path).filter(|found| same(*found, is_ours))?;
+        let found = fs::metadata(&path).ok().filter(|found| same(found, is_ours))?;
+        let identity = identity(&path, &found);
         Some((path, identity))
     });
-    found.or_else(|| Some((PathBuf::from(&entry), identity(Path::new(&entry))?)))
+    found.or_else(|| {
+        let path = PathBuf::from(&entry);
+        let identity = identity(&path, &fs::metadata(&path).ok()?);
+        Some((path, identity))
+    })
 }

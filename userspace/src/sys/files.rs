@@ -1,4 +1,4 @@
-//! What std's files lack: a name for one that has none yet.
+//! What std's files lack: a name for one that has none yet, which file system one is on, code that is only looked at.
 use std::ffi::{CString, c_void};
 use std::fs::File;
 use std::io::{Error, Result};
@@ -16,6 +16,16 @@ pub fn link(file: BorrowedFd, name: &Path) -> Result<()> {
     let (here, follow) = (libc::AT_FDCWD, libc::AT_SYMLINK_FOLLOW);
     // SAFETY: NUL-terminated paths.
     check(unsafe { libc::linkat(here, from.as_ptr(), here, to.as_ptr(), follow) }).map(drop)
+}
+
+/// Whether a file is on an overlay of other file systems, as in most containers. Not known: false.
+pub fn is_overlaid(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    let mut about = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: a NUL-terminated path, and room for the answer, which is there if the kernel says so.
+    let answered =
+        check(unsafe { libc::statfs(path.as_ptr(), about.as_mut_ptr()) }).map(|_| unsafe { about.assume_init() });
+    answered.is_ok_and(|about| about.f_type as u64 == libc::OVERLAYFS_SUPER_MAGIC as u64)
 }
 
 /// A file in our memory as code, of which not a byte is read or run.
