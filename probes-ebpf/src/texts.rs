@@ -19,10 +19,10 @@ pub struct Copy {
 const WORDS: usize = TEXT_ROOM / 8;
 
 impl Copy {
-    /// Copies a text of the kernel's or of the current process's, which ends with a NUL or with its `room`, up to
-    /// [`TEXT_BYTES_MAX`] + 1. None: nowhere to copy to.
+    /// Copies a text of the current process's, or where that `may_be_kernels` of the kernel's, which ends with a NUL or with its
+    /// `room`, up to [`TEXT_BYTES_MAX`] + 1. None: nowhere to copy to.
     #[inline(always)]
-    pub fn of(address: u64, room: u32) -> Option<Copy> {
+    pub fn of(address: u64, room: u32, may_be_kernels: bool) -> Option<Copy> {
         let copy = Copy { scratch: stacks::claim()? };
         let text = copy.text();
         // SAFETY: a live map value that is ours, and as long.
@@ -35,7 +35,7 @@ impl Copy {
                 word += 1;
             }
             // The helpers put a NUL in the place of the last byte that there is room for.
-            let read = if (address as i64) < 0 {
+            let read = if may_be_kernels && (address as i64) < 0 {
                 bpf_probe_read_kernel_str(bytes.cast(), room + 1, address as *const _)
             } else {
                 bpf_probe_read_user_str(bytes.cast(), room + 1, address as *const _)

@@ -14,7 +14,7 @@ pub const ARGUMENTS_MAX: usize = 8;
 #[repr(C)]
 pub struct FunctionFiring {
     pub head: Head,
-    /// Number of the point in its low half, of its module in [`MODULE_BITS`] above, and [`AT_ENTRY`].
+    /// Number of the point in its low half, of its module in [`MODULE_BITS`] above, [`AT_ENTRY`] and [`IN_USER`].
     pub point: u64,
     pub ret: u64,
     pub elapsed_ns: u64,
@@ -31,6 +31,8 @@ pub const MODULE_SHIFT: u32 = 32;
 pub const MODULE_BITS: u32 = 16;
 /// The point is its function's first instruction.
 pub const AT_ENTRY: u64 = 1 << 63;
+/// The point is in code of a process, whose pointers are to its own memory whatever they hold.
+pub const IN_USER: u64 = 1 << 62;
 
 /// Value of the map `CALLS`, by the task's address: what a thread is in the middle of.
 #[repr(C)]

@@ -21,7 +21,7 @@ use probes_common::{
     clause::{Head, TEXTS},
     function::{
         ARGUMENTS_MAX, AT_ENTRY, CALLS_MAX, Call, Calls, FACT_KSTACK, FACT_RETURN, FACT_USTACK, FunctionFiring,
-        TEXT_OF_RETURN, TEXT_UNUSED, THREADS_MAX,
+        IN_USER, TEXT_OF_RETURN, TEXT_UNUSED, THREADS_MAX,
     },
     loss::LossKind,
     stack::{FRAMES_MAX, NO_STACK},
@@ -208,7 +208,8 @@ fn copy_text(text: usize, at: *mut FunctionFiring) -> bool {
         } else {
             addr_of_mut!((*at).args).cast::<u64>().add(source).read()
         };
-        let Some(copy) = Copy::of(address, TEXT_ROOMS.load()[text]) else {
+        let may_be_kernels = (*at).point & IN_USER == 0;
+        let Some(copy) = Copy::of(address, TEXT_ROOMS.load()[text], may_be_kernels) else {
             loss::count(LossKind::TextFailed);
             return false;
         };

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
-use probes_common::function::{AT_ENTRY, MODULE_SHIFT};
+use probes_common::function::{AT_ENTRY, IN_USER, MODULE_SHIFT};
 
 use super::UsageError;
 use super::args::Func;
@@ -284,13 +284,17 @@ fn numbered(points: &[Point], names: &ArgumentNames) -> Vec<Numbered> {
     let number = |point: &Point| {
         let at = functions.binary_search(&function(point)).unwrap_or_default();
         let module = modules.binary_search(&point.module).unwrap_or_default() as u64;
-        let entry = if matches!(point.place, Place::User { is_entry: true, .. }) { AT_ENTRY } else { 0 };
+        let kind = match point.place {
+            Place::User { is_entry: true, .. } => IN_USER | AT_ENTRY,
+            Place::User { is_entry: false, .. } => IN_USER,
+            _ => 0,
+        };
         let signature = match &point.place {
             Place::Kernel { symbol } => signatures.get(symbol.as_str()),
             _ => None,
         };
         Numbered {
-            cookie: at as u64 | module << MODULE_SHIFT | entry,
+            cookie: at as u64 | module << MODULE_SHIFT | kind,
             operands: operands(point, names),
             result: signature
                 .and_then(|signature| signature.returns)
