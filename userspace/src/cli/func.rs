@@ -155,7 +155,15 @@ fn own_fields(points: &[Point]) -> Vec<&'static Field> {
     let func = leak(func_field(leak(Listed(shown(&functions))), count(functions.len())));
     let module = leak(module(leak(Listed(modules.clone())), count(modules.len())));
     let rest = PROVIDER.fields.iter().filter(|field| field.name != func.name && field.name != module.name);
-    [func, module].into_iter().chain(rest).collect()
+    [func, module].into_iter().chain(rest.map(|field| with_sign(field, points))).collect()
+}
+
+/// `arg0` to `arg5` are signed where a USDT probe says so.
+fn with_sign(field: &'static Field, points: &[Point]) -> &'static Field {
+    let Some(number) = plain_number(field.name) else { return field };
+    let mut arguments = points.iter().flat_map(|point| &point.arguments);
+    let is_signed = arguments.any(|argument| argument.name == field.name && argument.ty == Type::Signed);
+    if is_signed { leak(argument(field.name, Type::Signed, number, field.doc)) } else { field }
 }
 
 /// Functions with their modules, each once: a probe may have several places.
@@ -323,9 +331,9 @@ fn operands(point: &Point, names: &ArgumentNames) -> BTreeMap<u16, Operand> {
         let Argument { ty, bytes, value, .. } = *argument;
         let operand = Operand { value, bytes, ty };
         operands.extend(names.number(&argument.name).map(|number| (number, operand)));
-        // By its place as well, as long as no name says so.
-        if at < usize::from(NUMBERED) {
-            operands.entry(at as u16).or_insert(operand);
+        // By its place as well, unless a name says so: as wide as it is, and without a sign, as all that have no type.
+        if at < usize::from(NUMBERED) && plain_number(&argument.name).is_none() {
+            operands.insert(at as u16, Operand { ty: Type::Unsigned, ..operand });
         }
     }
     operands

@@ -384,7 +384,9 @@ impl Session {
         {
             namer.name(self.enabled.maps[attach::STACKS].as_fd(), &mut report.aggregation, &mut report.keys)?;
         }
-        if report.is_empty() && report.events.is_none() && self.plan.clause.predicate.is_none() {
+        // What the ledger tells of did happen.
+        let nothing_told = report.loss.kinds.iter().all(|line| line.count.unwrap_or(0) == 0);
+        if report.is_empty() && report.events.is_none() && self.plan.clause.predicate.is_none() && nothing_told {
             report.notes.push(self.plan.provider.when_empty.to_owned());
         }
         if self.plan.format.is_data_only() {
