@@ -243,14 +243,15 @@ fn check_slow(points: &Points, hows: &[How], processes: usize) -> Result<()> {
     .into())
 }
 
-/// Points that the same program serves: attached alike, with their arguments in the same places.
+/// Points that the same program serves: attached alike, with their arguments in the same places, and results as wide.
 fn grouped(points: &Points, hows: &[How], used: &Used, members: &[usize]) -> Result<Vec<(How, Site, Vec<usize>)>> {
     let mut groups: Vec<(How, Site, Vec<usize>)> = Vec::new();
-    let mut places: HashMap<(How, Site), usize> = HashMap::new();
+    let mut places: HashMap<(How, Site, Option<(u32, Type)>), usize> = HashMap::new();
     for member in members {
         let (how, numbered) = (hows[*member], &points.points[*member]);
         let site = site(how, numbered, used)?;
-        let place = *places.entry((how, site.clone())).or_insert_with(|| {
+        let result = points.returns.then_some(numbered.result);
+        let place = *places.entry((how, site.clone(), result)).or_insert_with(|| {
             groups.push((how, site, Vec::new()));
             groups.len() - 1
         });
