@@ -52,34 +52,35 @@ macro_rules! ends {
 }
 
 /// `sched_process_exec`: a process's addresses mean something else from now on. The closure hears of every target that
-/// does it.
+/// does it, and whether another thread than the first did.
 #[macro_export]
 macro_rules! execs {
     () => {
-        $crate::execs!(|_| ());
+        $crate::execs!(|_, _| ());
     };
     ($hears:expr) => {
         #[::aya_ebpf::macros::btf_tracepoint(function = "sched_process_exec")]
-        pub fn exec(_: ::aya_ebpf::programs::BtfTracePointContext) -> i32 {
-            $crate::lives::executed($hears)
+        pub fn exec(ctx: ::aya_ebpf::programs::BtfTracePointContext) -> i32 {
+            $crate::lives::executed(ctx.arg(1), $hears)
         }
 
         #[::aya_ebpf::macros::raw_tracepoint(tracepoint = "sched_process_exec")]
-        pub fn exec_raw(_: ::aya_ebpf::programs::RawTracePointContext) -> i32 {
-            $crate::lives::executed($hears)
+        pub fn exec_raw(ctx: ::aya_ebpf::programs::RawTracePointContext) -> i32 {
+            $crate::lives::executed(ctx.arg(1), $hears)
         }
 
         #[::aya_ebpf::macros::tracepoint]
-        pub fn exec_classic(_: ::aya_ebpf::programs::TracePointContext) -> i32 {
-            $crate::lives::executed($hears)
+        pub fn exec_classic(ctx: ::aya_ebpf::programs::TracePointContext) -> i32 {
+            $crate::lives::executed($crate::lives::tid_before_exec(&ctx), $hears)
         }
     };
 }
 
 use aya_ebpf::{EbpfContext, helpers::bpf_get_current_pid_tgid, programs::TracePointContext};
 
-use probes_common::clause::Head;
+use probes_common::{clause::Head, target::UNKNOWN_OFFSET};
 
+use crate::task::{TASK_TID, Task};
 use crate::{stacks, target};
 
 #[inline(always)]
@@ -99,12 +100,22 @@ pub fn ended(hears: impl FnOnce(&Head)) -> i32 {
 }
 
 #[inline(always)]
-pub fn executed(hears: impl FnOnce(&Head)) -> i32 {
+pub fn executed(tid_before: u32, hears: impl FnOnce(&Head, bool)) -> i32 {
     if let Some(head) = target::target() {
-        hears(&head);
+        // Who calls exec becomes the first thread, with its number.
+        let known = TASK_TID.load() != UNKNOWN_OFFSET;
+        hears(&head, known && Task::current().read::<u32>(TASK_TID.load()) != tid_before);
         stacks::changed((head.pid_tgid >> 32) as u32);
     }
     0
+}
+
+/// From the record of sched_process_exec, which is, behind 8 bytes common to all: where the file's name is, pid, old_pid.
+#[inline(always)]
+pub fn tid_before_exec(ctx: &TracePointContext) -> u32 {
+    const OLD: usize = 16;
+    // SAFETY: the verifier checks that the record is that long.
+    unsafe { *ctx.as_ptr().cast::<u8>().add(OLD).cast::<u32>() }
 }
 
 /// tgid and tid of a child from the record of task_newtask, which is, behind 8 bytes common to all: pid, comm,

@@ -51,4 +51,6 @@ pub enum LossKind {
     TextFailed = 20,
     /// A thread was in the middle of too many calls: this one's return is not waited for.
     TooDeep = 21,
+    /// A target's thread that was not its first one called exec: no probe is in what it runs since.
+    ExecUnseen = 22,
 }

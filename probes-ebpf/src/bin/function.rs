@@ -49,12 +49,22 @@ static TEXT_ROOMS: Global<[u32; TEXTS]> = Global::new([0; TEXTS]);
 #[unsafe(no_mangle)]
 static ALL_MEANT: Global<u32> = Global::new(0);
 
+/// 1 where probes are put into the targets alone.
+#[unsafe(no_mangle)]
+static CONFINED: Global<u32> = Global::new(0);
+
 #[map]
 static CALLS: HashMap<u64, Calls> = HashMap::with_max_entries(THREADS_MAX, 0);
 
 probes_ebpf::births!(stacks::born);
 probes_ebpf::ends!(forget);
-probes_ebpf::execs!(forget);
+probes_ebpf::execs!(|head, by_another| {
+    // The kernel puts probes into the memory of the first thread that there was, which has gone.
+    if by_another && CONFINED.load() != 0 {
+        loss::count(LossKind::ExecUnseen);
+    }
+    forget(head);
+});
 
 #[kprobe]
 pub fn hit(ctx: ProbeContext) -> u32 {

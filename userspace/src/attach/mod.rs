@@ -184,6 +184,8 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     let all_meant = request.points.is_some_and(|points| points::will_be_exact(points, request.target))
         && facts == 0
         && !provider.needs_head(request.clause, facts);
+    let confined = request.points.is_some() && points::is_confined(request.target);
+    shared.push(("CONFINED", u32::from(confined).to_ne_bytes().to_vec()));
     shared.push(("ALL_MEANT", u32::from(all_meant).to_ne_bytes().to_vec()));
     shared.push(("TASK_PT_REGS", u32::from(path.task_pt_regs).to_ne_bytes().to_vec()));
     shared.extend(arch::globals(found));

@@ -1,6 +1,7 @@
 //! `spoor func`: patterns into points, and the fields that these have besides the provider's own.
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use probes_common::function::{AT_ENTRY, IN_USER, MODULE_SHIFT};
@@ -13,12 +14,13 @@ use crate::attach::target::Target;
 use crate::btf::Btf;
 use crate::btf::signature::signatures;
 use crate::error::Advice;
-use crate::program::argument::{Argument, Used, Value};
-use crate::program::codegen::site::{Operand, PARAMETERS};
+use crate::program::argument::{Argument, Register, Used, Value};
+use crate::program::codegen::site::{Leave, Operand, PARAMETERS, RETURN_ABOVE, STACK};
 use crate::program::field::{COMMON, Field, Names};
 use crate::program::scope::Scope;
 use crate::program::tree::Type;
 use crate::providers::function::{ARGUMENTS, NUMBERED, PROVIDER, argument, func as func_field, module, text};
+use crate::resolve::code::{Code, Returns, is_way_out};
 use crate::resolve::{self, Pattern, Place, Point, Whom};
 use crate::session;
 use crate::sys::{command, process};
@@ -75,12 +77,61 @@ pub fn func(args: Func) -> Result<Plan> {
         let what = format!("`{}` is passed and does not return: it has no `ret` and no `elapsed`", point.function);
         return Err(UsageError::new(&what, "leave out -L, `ret` and `elapsed`, or trace functions only").into());
     }
-    let (points, without) = having(numbered(&resolved.points, &names), &used, &names)?;
+    let codes = codes(&resolved.points);
+    if returns {
+        plan.notes.extend(dangers(&resolved.points, &codes)?);
+    }
+    let (points, without) = having(numbered(&resolved.points, &names, &codes), &used, &names)?;
     plan.points = Some(Points { points, returns, may_be_slow });
-    plan.notes = resolved.notes;
+    plan.notes.extend(resolved.notes);
     plan.notes.extend(without);
     plan.notes.extend(resolved.refused.iter().map(|(name, why)| format!("{name} is not traced: {why}")));
     Ok(plan)
+}
+
+/// What is to be known of each file that has points.
+fn codes(points: &[Point]) -> HashMap<PathBuf, Code> {
+    let mut codes = HashMap::new();
+    for point in points {
+        if let Place::User { file, .. } = &point.place {
+            codes.entry(file.clone()).or_insert_with(|| Code::of(file));
+        }
+    }
+    codes
+}
+
+/// Where to wait for returns can end the process.
+///
+/// Errors: where it does.
+fn dangers(points: &[Point], codes: &HashMap<PathBuf, Code>) -> Result<Vec<String>> {
+    let (advice, mut notes) = ("leave out -L, `ret` and `elapsed`: calls are counted all the same", Vec::new());
+    for point in points {
+        let Place::User { file, .. } = &point.place else { continue };
+        let function = &point.function;
+        if is_way_out(function) {
+            let what =
+                format!("`{function}` changes where calls return to: to wait for its return would end the process");
+            return Err(UsageError::new(&what, advice).into());
+        }
+        match codes.get(file).map(|code| code.returns) {
+            Some(Returns::Moved) => {
+                let module = &point.module;
+                let what =
+                    format!("`{module}` is a program of Go, which moves its stacks: to wait for returns would end it");
+                return Err(UsageError::new(&what, advice).into());
+            }
+            Some(Returns::MayBeLeft(way)) => {
+                let module = &point.module;
+                notes.push(format!(
+                    "{module} uses {way}: if an exception or a switch of stacks leaves one of these calls, the process ends"
+                ));
+            }
+            _ => {}
+        }
+    }
+    notes.sort_unstable();
+    notes.dedup();
+    Ok(notes)
 }
 
 /// The points that have all arguments which the clause names; what to say of the others.
@@ -275,7 +326,7 @@ fn plain_number(name: &str) -> Option<u16> {
     name.strip_prefix("arg")?.parse().ok().filter(|number| *number < NUMBERED)
 }
 
-fn numbered(points: &[Point], names: &ArgumentNames) -> Vec<Numbered> {
+fn numbered(points: &[Point], names: &ArgumentNames, codes: &HashMap<PathBuf, Code>) -> Vec<Numbered> {
     let (functions, modules) = (functions(points), modules(points));
     let symbols: Vec<&str> = points
         .iter()
@@ -301,12 +352,16 @@ fn numbered(points: &[Point], names: &ArgumentNames) -> Vec<Numbered> {
             Place::Kernel { symbol } => signatures.get(symbol.as_str()),
             _ => None,
         };
+        let is_32_bit = match &point.place {
+            Place::User { file, .. } => codes.get(file).is_some_and(|code| code.is_32_bit),
+            _ => false,
+        };
+        let word = if is_32_bit { 4 } else { 8 };
+        let (ty, bytes) = signature.and_then(|signature| signature.returns).unwrap_or((Type::Signed, word));
         Numbered {
             cookie: at as u64 | module << MODULE_SHIFT | kind,
-            operands: operands(point, names),
-            result: signature
-                .and_then(|signature| signature.returns)
-                .map_or((8, Type::Signed), |(ty, bytes)| (bytes, ty)),
+            operands: operands(point, names, is_32_bit),
+            leave: Leave { stack_above: RETURN_ABOVE.min(word as i32), bytes, ty },
             typed: signature
                 .filter(|signature| signature.is_plain)
                 .map(|signature| (signature.id, signature.parameters.len() as u8)),
@@ -316,7 +371,7 @@ fn numbered(points: &[Point], names: &ArgumentNames) -> Vec<Numbered> {
     points.iter().map(number).collect()
 }
 
-fn operands(point: &Point, names: &ArgumentNames) -> BTreeMap<u16, Operand> {
+fn operands(point: &Point, names: &ArgumentNames, is_32_bit: bool) -> BTreeMap<u16, Operand> {
     let mut operands = BTreeMap::new();
     // Those of a record and of a USDT probe are all named.
     let by_abi = match point.place {
@@ -325,7 +380,8 @@ fn operands(point: &Point, names: &ArgumentNames) -> BTreeMap<u16, Operand> {
         Place::Tracepoint { .. } => false,
     };
     if by_abi {
-        operands.extend((0..PARAMETERS).map(|at| (at.into(), parameter(at))));
+        let of_abi = if is_32_bit { parameter_on_stack } else { parameter };
+        operands.extend((0..PARAMETERS).map(|at| (at.into(), of_abi(at))));
     }
     for (at, argument) in point.arguments.iter().enumerate() {
         let Argument { ty, bytes, value, .. } = *argument;
@@ -337,6 +393,14 @@ fn operands(point: &Point, names: &ArgumentNames) -> BTreeMap<u16, Operand> {
         }
     }
     operands
+}
+
+/// Of 32-bit code, where it begins: above the return address.
+fn parameter_on_stack(at: u8) -> Operand {
+    const WORD: i64 = 4;
+    let base = Register { offset: STACK as u16, shift: 0 };
+    let value = Value::Memory { base, displacement: WORD + i64::from(at) * WORD, index: None };
+    Operand { value, bytes: WORD as u32, ty: Type::Unsigned }
 }
 
 fn parameter(at: u8) -> Operand {

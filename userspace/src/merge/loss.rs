@@ -27,7 +27,7 @@ pub struct Context {
 type Sentence = (LossKind, &'static str, bool, &'static str, &'static str);
 
 /// Kind, name in JSON, whether something is lost, what happened, what to do. `{keys}` and `{ring}` are filled in.
-const SENTENCES: [Sentence; 22] = [
+const SENTENCES: [Sentence; 23] = [
     (
         LossKind::TableFull,
         "table_full",
@@ -75,7 +75,7 @@ const SENTENCES: [Sentence; 22] = [
         LossKind::BeganBefore,
         "began_before",
         false,
-        "calls began before tracing did: their duration is not known and they are in no row",
+        "calls began before tracing did, or unseen: their duration is not known and they are in no row",
         "",
     ),
     (LossKind::StartOverwritten, "start_overwritten", true, "calls never seen to return", ""),
@@ -98,14 +98,14 @@ const SENTENCES: [Sentence; 22] = [
         LossKind::StackFull,
         "stack_full",
         true,
-        "firings counted without their stack: no room for another one, or no memory at that moment",
+        "firings counted without their stack or text: no room for another one, or no memory at that moment",
         "a larger --map-memory, or a narrower target",
     ),
     (
         LossKind::StackCollided,
         "stack_collided",
         true,
-        "firings counted without their stack: two others have the same hash",
+        "firings counted without their stack or text: two others have the same hash",
         "",
     ),
     (LossKind::StackFailed, "stack_failed", true, "firings counted without their stack: it could not be taken", ""),
@@ -139,6 +139,13 @@ const SENTENCES: [Sentence; 22] = [
         true,
         "calls not counted: their thread was in the middle of 64 others",
         "a pattern of fewer functions; calls are counted without -L, ret and elapsed however deep they are",
+    ),
+    (
+        LossKind::ExecUnseen,
+        "exec_unseen",
+        true,
+        "execs by another thread than the first: what the process called since is not counted",
+        "--follow, which puts probes into every process",
     ),
 ];
 

@@ -181,6 +181,10 @@ pub static PROVIDER: Provider = Provider {
 
 fn probes(facts: u32, listed: bool) -> Vec<super::Probe> {
     let mut probes = lives::probes(facts & (FACT_USTACK | FACT_RETURN) != 0, listed);
+    // An exec may end what is seen of a target.
+    if facts & (FACT_USTACK | FACT_RETURN) == 0 {
+        probes.push(lives::EXEC);
+    }
     // What a thread was in the middle of goes with it.
     if facts & FACT_RETURN != 0 && !listed {
         probes.push(lives::THREAD_END);

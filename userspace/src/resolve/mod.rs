@@ -1,6 +1,7 @@
 //! Patterns in, places in code out: what the probes of a function can be attached to. Reads files, /proc and tracefs, and
 //! attaches nothing.
 mod aliases;
+pub mod code;
 mod dynamic;
 pub mod functions;
 #[cfg(test)]

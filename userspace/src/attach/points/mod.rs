@@ -13,9 +13,8 @@ use super::features::{Refusal, Support};
 use super::target::Target;
 use crate::error::Advice;
 use crate::program::argument::{Used, Value};
-use crate::program::codegen::site::{Context, Cookie, Leave, Operand, RETURN_ABOVE, Site};
+use crate::program::codegen::site::{Context, Cookie, Leave, Operand, Site};
 use crate::program::insn::Insn;
-use crate::program::tree::Type;
 use crate::providers::{PointPrograms, Provider};
 use crate::resolve::{Place, Point};
 use crate::sys::bpf::{self, ProgramSpec};
@@ -53,8 +52,8 @@ pub struct Numbered {
     pub cookie: u64,
     /// Its arguments by their numbers.
     pub operands: BTreeMap<u16, Operand>,
-    /// Width and sign of what it returns.
-    pub result: (u32, Type),
+    /// What its return is like.
+    pub leave: Leave,
     /// For fentry: the function's id in the kernel's BTF, and how many parameters it has.
     pub typed: Option<(u32, u8)>,
 }
@@ -157,8 +156,7 @@ impl Loaded {
                 Ok(bpf::prog_load(&spec, log)
                     .map_err(|error| Refusal::load(provider, &first.point.function, error, whole_log))?)
             };
-            let (bytes, ty) = first.result;
-            let leaving = Site { leaves: Some(Leave { stack_above: RETURN_ABOVE, bytes, ty }), ..site.clone() };
+            let leaving = Site { leaves: Some(first.leave), ..site.clone() };
             let programs = if points.returns {
                 load(programs.enter, &site, false)
                     .and_then(|enter| Ok((enter, Some(load(programs.leave, &leaving, true)?))))
@@ -192,6 +190,12 @@ impl Loaded {
                 .chain(group.leave.iter().map(|leave| (group.how.name(), leave)))
         })
     }
+}
+
+/// Whether probes of user space are put into the target alone.
+pub fn is_confined(target: &Target) -> bool {
+    let by_kernel = support::uprobe_multi();
+    confined(target).is_some() && (by_kernel.exact || by_kernel.multi != Support::Yes)
 }
 
 /// Whether points of this target come from it alone, before programs are loaded.
@@ -246,11 +250,11 @@ fn check_slow(points: &Points, hows: &[How], processes: usize) -> Result<()> {
 /// Points that the same program serves: attached alike, with their arguments in the same places, and results as wide.
 fn grouped(points: &Points, hows: &[How], used: &Used, members: &[usize]) -> Result<Vec<(How, Site, Vec<usize>)>> {
     let mut groups: Vec<(How, Site, Vec<usize>)> = Vec::new();
-    let mut places: HashMap<(How, Site, Option<(u32, Type)>), usize> = HashMap::new();
+    let mut places: HashMap<(How, Site, Option<Leave>), usize> = HashMap::new();
     for member in members {
         let (how, numbered) = (hows[*member], &points.points[*member]);
         let site = site(how, numbered, used)?;
-        let result = points.returns.then_some(numbered.result);
+        let result = points.returns.then_some(numbered.leave);
         let place = *places.entry((how, site.clone(), result)).or_insert_with(|| {
             groups.push((how, site, Vec::new()));
             groups.len() - 1

@@ -75,7 +75,7 @@ mod registers {
     pub const RETURN_ABOVE: i32 = 0;
 }
 
-pub use registers::RETURN_ABOVE;
+pub use registers::{RETURN_ABOVE, STACK};
 
 /// Parameters that are passed in registers.
 pub const PARAMETERS: u8 = registers::PARAMETERS.len() as u8;
