@@ -53,7 +53,7 @@ fn spoor_calls(report: &str) -> Result<u64> {
 }
 
 /// A number, or the sum of buckets.
-fn count_of(value: &Value) -> Option<u64> {
+pub fn count_of(value: &Value) -> Option<u64> {
     match value.as_array() {
         Some(buckets) => Some(buckets.iter().filter_map(|bucket| bucket["count"].as_u64()).sum()),
         None => value.as_u64(),
@@ -72,6 +72,34 @@ fn bpftrace_calls(output: &str) -> Result<u64> {
             if number == GETPPID && comm == COMM {
                 counted += count_of(value).context("a count, or buckets")?;
             }
+        }
+    }
+    Ok(counted)
+}
+
+/// Calls in all rows of a report of `spoor func --format json`, whatever it is aggregated by.
+///
+/// Errors: something was lost.
+pub fn spoor_hits(report: &str) -> Result<u64> {
+    let report = spoor_report(report)?;
+    let lost = report["loss"]["total"].as_u64().context("loss.total")?;
+    ensure!(lost == 0, "spoor lost {}", report["loss"]);
+    let rows = report["rows"].as_array().context("rows")?;
+    let of_row = |row: &Value| {
+        let values = row["values"].as_object()?;
+        values.get("count").or_else(|| values.values().next()).and_then(count_of)
+    };
+    Ok(rows.iter().filter_map(of_row).sum())
+}
+
+/// The same of the map without a name, whether its values are numbers, buckets or statistics.
+pub fn bpftrace_hits(output: &str) -> Result<u64> {
+    let mut counted = 0;
+    for line in output.lines() {
+        let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+        let Some(map) = line["data"]["@"].as_object() else { continue };
+        for value in map.values() {
+            counted += value["count"].as_u64().or_else(|| count_of(value)).context("a count, buckets or statistics")?;
         }
     }
     Ok(counted)

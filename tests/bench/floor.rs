@@ -1,5 +1,8 @@
 //! The floor: an empty program on the same hook, or one that takes stacks. What a tracer adds to it is its own.
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use spoor::btf::Btf;
 use spoor::program::insn::{Insn, R0, R1, R2, R3, R4, R6, R10, Reg};
@@ -55,6 +58,36 @@ impl Floor {
         let skip_others = insn(0x55, R0, R0, both.len() as i16, tgid as i32);
         let head = [copy(R6, R1), call(GET_CURRENT_PID_TGID), shift_right, skip_others];
         Floor::of(tracepoints, &[&head[..], &both, &RETURN_0].concat())
+    }
+
+    /// `return 0` at a function's entry, and at its return, too, if asked for: attached as spoor's own programs are.
+    pub fn on_function(file: &Path, name: &str, pid: u32, returns: bool) -> Result<Floor> {
+        let offsets = [spoor_tests::elf::file_offset(file, name)?];
+        let path = CString::new(file.as_os_str().as_bytes())?;
+        let attach = |at_return: bool| -> Result<(OwnedFd, OwnedFd)> {
+            let spec = bpf::ProgramSpec {
+                name: "floor",
+                program_type: bpf::PROG_TYPE_KPROBE,
+                attach_type: bpf::ATTACH_TRACE_UPROBE_MULTI,
+                attach_btf_id: 0,
+                insns: &RETURN_0,
+                license: c"GPL",
+            };
+            let program = bpf::prog_load(&spec, false).map_err(|refused| refused.error).context("load the floor")?;
+            let points = bpf::UprobeMulti {
+                path: &path,
+                offsets: &offsets,
+                cookies: &[0],
+                semaphores: None,
+                pid: pid as i32,
+                at_return,
+            };
+            let link = bpf::link_uprobes(program.as_fd(), &points).context("attach the floor")?;
+            Ok((link, program))
+        };
+        // The return first, so that it is there for every entry.
+        let ends: &[bool] = if returns { &[true, false] } else { &[false] };
+        Ok(Floor(ends.iter().map(|at_return| attach(*at_return)).collect::<Result<_>>()?))
     }
 
     fn of(tracepoints: &[&str], insns: &[Insn]) -> Result<Floor> {

@@ -4,6 +4,8 @@ mod busy;
 mod cases;
 mod counted;
 mod floor;
+mod functions;
+mod hits;
 mod once;
 mod paths;
 mod report;

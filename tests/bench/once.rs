@@ -11,7 +11,7 @@ use crate::report::{Line, Table};
 use crate::rounds::Stage;
 use crate::stats::middle;
 use crate::tool::Tool;
-use crate::{busy, stacks};
+use crate::{busy, functions, hits, stacks};
 
 const KEYS: u64 = 10_240;
 const PACED_RATE: u64 = 500_000;
@@ -27,6 +27,10 @@ pub const ONCE: &[(&str, Once)] = &[
     ("events", events),
     ("profile", busy::profile),
     ("stacks", stacks::stacks),
+    ("func-count", |stage| hits::hits(stage, &hits::COUNT)),
+    ("func-latency", |stage| hits::hits(stage, &hits::LATENCY)),
+    ("func-attach", functions::attach),
+    ("func-list", functions::list),
 ];
 
 fn words(text: &str) -> Vec<String> {

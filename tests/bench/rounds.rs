@@ -35,7 +35,7 @@ impl Stage<'_> {
                 args.extend(["--format".to_owned(), "json".to_owned()]);
                 Tool::spoor(&args, pinned)?
             }
-            What::Bpftrace(program) => Tool::bpftrace(peers()?, &fill(program), pinned)?,
+            What::Bpftrace(program) => Tool::bpftrace(peers()?, &fill(program), None, pinned)?,
             What::Peer(command, links) => Tool::peer(peers()?, &fill_all(command), links, pinned)?,
         }))
     }

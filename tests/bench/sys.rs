@@ -1,6 +1,7 @@
 //! The raw calls of the benches, and all their unsafe code.
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -130,6 +131,43 @@ pub fn bpf_programs() -> io::Result<usize> {
             Err(error) => return Err(error),
         }
         attributes[0] = attributes[1];
+    }
+}
+
+/// The kernel keeps the time and the number of runs of every program as long as this is open, whoever else wants it
+/// (sysctl kernel.bpf_stats_enabled) and however we end. Kernel: 5.8.
+pub fn count_runs() -> io::Result<OwnedFd> {
+    const BPF_ENABLE_STATS: i32 = 32;
+    const RUN_TIME: u32 = 0;
+    let attributes = [RUN_TIME];
+    // SAFETY: as long as said.
+    let fd = check(unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_ENABLE_STATS, attributes.as_ptr(), size_of_val(&attributes))
+    })?;
+    // SAFETY: a descriptor that was just opened and that nobody else has.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// A function of two numbers in a library, which stays loaded.
+pub struct Function(extern "C" fn(u64, u64) -> u64);
+
+impl Function {
+    pub fn load(library: &str, name: &CStr) -> io::Result<Function> {
+        let path = CString::new(library)?;
+        // SAFETY: strings that end. The tracee's library runs nothing when it is loaded.
+        let address = unsafe {
+            let handle = libc::dlopen(path.as_ptr(), libc::RTLD_NOW);
+            if handle.is_null() { std::ptr::null_mut() } else { libc::dlsym(handle, name.as_ptr()) }
+        };
+        if address.is_null() {
+            return Err(io::Error::other(format!("no {name:?} in `{library}`")));
+        }
+        // SAFETY: of the type that tests/tracee/tracee.h gives it.
+        Ok(Function(unsafe { std::mem::transmute::<*mut libc::c_void, extern "C" fn(u64, u64) -> u64>(address) }))
+    }
+
+    pub fn call(&self, a: u64, b: u64) {
+        (self.0)(a, b);
     }
 }
 

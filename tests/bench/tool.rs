@@ -61,12 +61,16 @@ impl Tool {
         Ok(tool)
     }
 
-    pub fn bpftrace(folder: &Path, program: &str, pinned: bool) -> Result<Tool> {
+    /// `pid`: what its probes of user space are confined to, as by `-p`.
+    pub fn bpftrace(folder: &Path, program: &str, pid: Option<u32>, pinned: bool) -> Result<Tool> {
         let mut command = Command::new("/usr/bin/bpftrace");
         sys::inside(&mut command, folder);
         // Raw tracepoints are found by the functions that the kernel lists for ftrace; where it does not, by all symbols.
         if program.contains("rawtracepoint") {
             command.args(["--traceable-functions", &traceable_functions(folder)?]);
+        }
+        if let Some(pid) = pid {
+            command.args(["-p", &pid.to_string()]);
         }
         command.args(["-f", "json", "-e", program]);
         let tool = Tool::start(command, pinned)?;
@@ -104,10 +108,8 @@ impl Tool {
         Ok(sys::cpu_of(self.pid())?)
     }
 
-    /// What the kernel says of each of its open files; those that are closed meanwhile are left out.
     fn fd_infos(&self) -> Result<impl Iterator<Item = String>> {
-        let files = std::fs::read_dir(format!("/proc/{}/fdinfo", self.pid()))?;
-        Ok(files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok()))
+        fd_infos(self.pid())
     }
 
     /// BPF programs that it holds.
@@ -135,6 +137,12 @@ impl Tool {
         }
         Ok(Ended { stdout, stderr, ending, usage })
     }
+}
+
+/// What the kernel says of each open file of a process; those that are closed meanwhile are left out.
+pub fn fd_infos(pid: u32) -> Result<impl Iterator<Item = String>> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fdinfo"))?;
+    Ok(files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok()))
 }
 
 impl Drop for Tool {

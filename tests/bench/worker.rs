@@ -95,7 +95,7 @@ impl Drop for Worker {
 pub fn run() -> Result<()> {
     sys::set_comm(COMM);
     sys::pin(CPU).context("pin the worker")?;
-    let mut best_ns = u64::MAX;
+    let (mut best_ns, mut function) = (u64::MAX, None);
     for line in std::io::stdin().lines() {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -108,6 +108,11 @@ pub fn run() -> Result<()> {
             Some("busy") => println!("{}", busy::spin_on(number(1)? as usize, number(2)?)?),
             Some("keys") => println!("{}", keys(number(1)?)),
             Some("paced") => println!("{}", paced(number(1)?, number(2)?)),
+            Some("load") => {
+                function = Some(sys::Function::load(line.strip_prefix("load ").unwrap_or_default(), c"tracee_add")?);
+                println!("0");
+            }
+            Some("calls") => println!("{}", calls(function.as_ref().context("nothing is loaded")?, number(1)?)),
             Some("full") => println!("{}", full(number(1)?)),
             other => bail!("no such work: {other:?}"),
         }
@@ -203,6 +208,12 @@ pub fn quietly<R>(work: impl FnOnce() -> R) -> R {
         done.store(true, Ordering::Release);
         answer
     })
+}
+
+/// `count` calls of a function that does nothing to speak of.
+fn calls(function: &sys::Function, count: u64) -> u64 {
+    quietly(|| (0..count).for_each(|call| function.call(black_box(call), call)));
+    count
 }
 
 /// `count` calls with a first argument of their own each.

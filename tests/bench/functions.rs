@@ -1,0 +1,183 @@
+//! `spoor func` of many functions: on and off again; and to find them in a large file.
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use spoor_tests::{Context, Result, binaries, ensure};
+
+use crate::once::{ms, push};
+use crate::report::Table;
+use crate::rounds::Stage;
+use crate::sys;
+use crate::tool::Tool;
+
+/// About 500 functions of the C library, some of which nobody calls; and one.
+const MANY: [&str; 2] = ["s*", "get*"];
+const ONE: &str = "getppid";
+
+#[derive(Clone, Copy)]
+enum Who {
+    Spoor {
+        latency: bool,
+    },
+    /// `by`: what its map has as key. One program serves all of them unless that is the probe.
+    Bpftrace {
+        by: &'static str,
+    },
+}
+
+const CONTENDERS: [(&str, Who); 3] = [
+    ("spoor", Who::Spoor { latency: false }),
+    ("spoor -L", Who::Spoor { latency: true }),
+    ("bpftrace, @[func]", Who::Bpftrace { by: "func" }),
+];
+
+/// Few enough to be waited for: they are taken off one by one.
+const BY_PROBE: (&str, Who, [&str; 1]) = ("bpftrace, @[probe], str*", Who::Bpftrace { by: "probe" }, ["str*"]);
+
+/// One start and end.
+#[derive(Clone, Copy)]
+struct Times {
+    starting_ms: f64,
+    ending_ms: f64,
+    points: u64,
+}
+
+/// From exec to attached and from SIGINT to exit, less what one function takes; in the worker, which calls none of them.
+pub fn attach(stage: &mut Stage) -> Result<Table> {
+    let mut table = Table::new("func-attach");
+    let (mut ones, mut many) = (vec![Vec::new(); CONTENDERS.len()], vec![Vec::new(); CONTENDERS.len()]);
+    for round in 0..stage.rounds {
+        for turn in 0..CONTENDERS.len() {
+            let at = (turn + round) % CONTENDERS.len();
+            let (name, who) = CONTENDERS[at];
+            if matches!(who, Who::Bpftrace { .. }) && stage.peers.is_none() {
+                continue;
+            }
+            ones[at].push(one(who, &[ONE], stage).with_context(|| format!("{name} of {ONE}"))?);
+            many[at].push(one(who, &MANY, stage).context(name)?);
+        }
+        eprint!("\rfunc-attach: round {} of {}\x1b[K", round + 1, stage.rounds);
+    }
+    for ((name, who), (ones, many)) in CONTENDERS.iter().zip(ones.iter().zip(&many)) {
+        let Some(points) = many.first().map(|first| first.points) else { continue };
+        let goals = |at_most: f64| matches!(who, Who::Spoor { .. }).then_some(at_most);
+        let mut lines = |what: &str, of: fn(&Times) -> f64, at_most: f64| {
+            let pairs = || ones.iter().zip(many);
+            let (ones, many): (Vec<f64>, Vec<f64>) = pairs().map(|(one, many)| (of(one), of(many))).unzip();
+            push(&mut table, &format!("{name}: {what}, 1 function"), "ms", &ones, None);
+            push(&mut table, &format!("{name}: {what}, {points} functions"), "ms", &many, None);
+            let more: Vec<f64> = many.iter().zip(&ones).map(|(many, one)| many - one).collect();
+            push(&mut table, &format!("{name}: {what}, {points} less 1"), "ms", &more, goals(at_most));
+        };
+        lines("exec to attached", |times| times.starting_ms, 50.0);
+        lines("SIGINT to exit", |times| times.ending_ms, 100.0);
+    }
+    if stage.peers.is_some() {
+        let (name, who, patterns) = BY_PROBE;
+        let times = one(who, &patterns, stage).context(name)?;
+        let name = format!("{name}, {} functions", times.points);
+        push(&mut table, &format!("{name}: exec to attached"), "ms", &[times.starting_ms], None);
+        push(&mut table, &format!("{name}: SIGINT to exit"), "ms", &[times.ending_ms], None);
+    }
+    eprintln!("\r\x1b[K");
+    Ok(table)
+}
+
+fn one(who: Who, patterns: &[&str], stage: &Stage) -> Result<Times> {
+    let pid = stage.worker.pid();
+    let (tool, points) = match who {
+        Who::Spoor { latency } => {
+            let mut args: Vec<String> = ["func", "-p"].map(str::to_owned).to_vec();
+            args.push(pid.to_string());
+            args.extend(latency.then(|| "-L".to_owned()));
+            args.extend(patterns.iter().map(|pattern| format!("libc:{pattern}")));
+            let tool = Tool::spoor(&args, false)?;
+            (tool, "spoor: tracing ")
+        }
+        Who::Bpftrace { by } => {
+            let libc = libc_of(pid)?;
+            let probes: Vec<String> =
+                patterns.iter().map(|pattern| format!("uprobe:/proc/{pid}/root{libc}:{pattern}")).collect();
+            let program = format!("{} {{ @[{by}] = count(); }}", probes.join(","));
+            let tool = Tool::bpftrace(stage.peers.context("there are no peers")?, &program, Some(pid), false)?;
+            (tool, r#"{"type": "attached_probes", "count": "#)
+        }
+    };
+    let starting_ms = ms(tool.since_start());
+    let end = tool.interrupt()?;
+    let said = end.stderr.lines().chain(end.stdout.lines()).find_map(|line| line.strip_prefix(points));
+    let digits = said.and_then(|said| said.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+    Ok(Times { starting_ms, ending_ms: ms(end.ending), points: digits.context("how many points")? })
+}
+
+/// Where the C library is that a process has loaded.
+fn libc_of(pid: u32) -> Result<String> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let paths = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..]));
+    Ok(paths.into_iter().find(|path| path.contains("/libc.so")).context("a C library")?.to_owned())
+}
+
+/// All functions of the largest library at hand: `SPOOR_BENCH_LIBRARY`, or the compiler's.
+pub fn list(stage: &mut Stage) -> Result<Table> {
+    let mut table = Table::new("func-list");
+    let library = library().context("a large library: SPOOR_BENCH_LIBRARY names one")?;
+    let bytes = std::fs::metadata(&library)?.len();
+    let spoor = |pattern: &str| {
+        let mut command = Command::new(binaries::spoor());
+        command.arg("list").arg(format!("{}:{pattern}", library.display()));
+        command
+    };
+    let listed = spoor("*").output()?;
+    ensure!(listed.status.success(), "spoor list: {}", String::from_utf8_lossy(&listed.stderr));
+    let lines = listed.stdout.iter().filter(|byte| **byte == b'\n').count();
+    // Every function has a line, and none of the library's name is cut away.
+    ensure!(lines > 1_000, "{} of {bytes} bytes has {lines} functions", library.display());
+    table.notes.push(format!("{lines} lines of {} MB", bytes / 1_000_000));
+    let names = ["spoor list '*'", "spoor list 'rustc_*'", "bpftrace -l '*'"];
+    let mut samples = vec![Vec::new(); names.len()];
+    for round in 0..stage.rounds {
+        samples[0].push(seconds(spoor("*"))?);
+        samples[1].push(seconds(spoor("rustc_*"))?);
+        if let Some(folder) = stage.peers.filter(|_| round % 4 == 0) {
+            let mut command = Command::new("/usr/bin/bpftrace");
+            sys::inside(&mut command, folder);
+            command.arg("-l").arg(format!("uprobe:/proc/{}/root{}:*", stage.worker.pid(), library.display()));
+            samples[2].push(seconds(command)?);
+        }
+        eprint!("\rfunc-list: round {} of {}\x1b[K", round + 1, stage.rounds);
+    }
+    eprintln!("\r\x1b[K");
+    for (at, (name, samples)) in names.iter().zip(&samples).enumerate() {
+        push(&mut table, name, "s", samples, (at == 0).then_some(0.25));
+    }
+    Ok(table)
+}
+
+/// From before fork and exec to the end.
+fn seconds(mut command: Command) -> Result<f64> {
+    sys::unpin()?;
+    let begun = Instant::now();
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    let took = begun.elapsed().as_secs_f64();
+    ensure!(status.success(), "{:?}: {status}", command.get_program());
+    Ok(took)
+}
+
+fn library() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("SPOOR_BENCH_LIBRARY") {
+        return Some(path.into());
+    }
+    let home = std::env::var_os("RUSTUP_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".rustup")))?;
+    let folders = std::fs::read_dir(home.join("toolchains")).ok()?;
+    let files = folders.filter_map(|folder| std::fs::read_dir(folder.ok()?.path().join("lib")).ok()).flatten();
+    let mut paths: Vec<PathBuf> = files.filter_map(|file| Some(file.ok()?.path())).collect();
+    paths.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("librustc_driver") && name.ends_with(".so")
+    });
+    paths.sort();
+    paths.into_iter().next()
+}
