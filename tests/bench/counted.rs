@@ -87,7 +87,8 @@ pub fn spoor_hits(report: &str) -> Result<u64> {
     let rows = report["rows"].as_array().context("rows")?;
     let of_row = |row: &Value| {
         let values = row["values"].as_object()?;
-        values.get("count").or_else(|| values.values().next()).and_then(count_of)
+        let count = values.get("count").or_else(|| values.get("count()"));
+        count.or_else(|| values.values().next()).and_then(count_of)
     };
     Ok(rows.iter().filter_map(of_row).sum())
 }

@@ -1,5 +1,5 @@
 //! `spoor func` of many functions: on and off again; and to find them in a large file.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -128,34 +128,42 @@ pub fn list(stage: &mut Stage) -> Result<Table> {
         command.arg("list").arg(format!("{}:{pattern}", library.display()));
         command
     };
-    let listed = spoor("*").output()?;
-    ensure!(listed.status.success(), "spoor list: {}", String::from_utf8_lossy(&listed.stderr));
-    let lines = listed.stdout.iter().filter(|byte| **byte == b'\n').count();
-    // Every function has a line, and none of the library's name is cut away.
-    ensure!(lines > 1_000, "{} of {bytes} bytes has {lines} functions", library.display());
-    table.notes.push(format!("{lines} lines of {} MB", bytes / 1_000_000));
-    let names = ["spoor list '*'", "spoor list 'rustc_*'", "bpftrace -l '*'"];
-    let mut samples = vec![Vec::new(); names.len()];
+    let bpftrace = |folder: &Path| {
+        let mut command = Command::new("/usr/bin/bpftrace");
+        sys::inside(&mut command, folder);
+        command.arg("-l").arg(format!("uprobe:/proc/{}/root{}:*", stage.worker.pid(), library.display()));
+        command
+    };
+    table.notes.push(format!("{}, {} MB", library.display(), bytes / 1_000_000));
+    let mut listers = vec![("spoor list '*'", Some(spoor("*"))), ("spoor list 'rustc_*'", Some(spoor("rustc_*")))];
+    listers.push(("bpftrace -l '*'", stage.peers.map(bpftrace)));
+    for (name, command) in &mut listers {
+        let Some(command) = command else { continue };
+        let listed = command.output()?;
+        ensure!(listed.status.success(), "{name}: {}", String::from_utf8_lossy(&listed.stderr));
+        let lines = listed.stdout.iter().filter(|byte| **byte == b'\n').count();
+        ensure!(lines > 0, "{name}: nothing");
+        table.notes.push(format!("{name}: {lines} lines"));
+    }
+    let mut samples = vec![Vec::new(); listers.len()];
     for round in 0..stage.rounds {
-        samples[0].push(seconds(spoor("*"))?);
-        samples[1].push(seconds(spoor("rustc_*"))?);
-        if let Some(folder) = stage.peers.filter(|_| round % 4 == 0) {
-            let mut command = Command::new("/usr/bin/bpftrace");
-            sys::inside(&mut command, folder);
-            command.arg("-l").arg(format!("uprobe:/proc/{}/root{}:*", stage.worker.pid(), library.display()));
-            samples[2].push(seconds(command)?);
+        for turn in 0..listers.len() {
+            let at = (turn + round) % listers.len();
+            if let Some(command) = &mut listers[at].1 {
+                samples[at].push(seconds(command)?);
+            }
         }
         eprint!("\rfunc-list: round {} of {}\x1b[K", round + 1, stage.rounds);
     }
     eprintln!("\r\x1b[K");
-    for (at, (name, samples)) in names.iter().zip(&samples).enumerate() {
+    for (at, ((name, _), samples)) in listers.iter().zip(&samples).enumerate() {
         push(&mut table, name, "s", samples, (at == 0).then_some(0.25));
     }
     Ok(table)
 }
 
 /// From before fork and exec to the end.
-fn seconds(mut command: Command) -> Result<f64> {
+fn seconds(command: &mut Command) -> Result<f64> {
     sys::unpin()?;
     let begun = Instant::now();
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;

@@ -71,11 +71,22 @@ pub const LATENCY: Hits = Hits {
         ("spoor -L -p", Who::Spoor(&["func", "-L", "libtracee:tracee_add", "-p", "{pid}"])),
         (
             "spoor quantize -p",
-            Who::Spoor(&["func", "--agg", "quantize(elapsed)", "libtracee:tracee_add", "-p", "{pid}"]),
+            Who::Spoor(&["func", "--by", "func", "--agg", "quantize(elapsed)", "libtracee:tracee_add", "-p", "{pid}"]),
         ),
         (
             "spoor avg -p",
-            Who::Spoor(&["func", "--agg", "calls=count()", "--agg", "avg(elapsed)", "libtracee:tracee_add", "-p", "{pid}"]),
+            Who::Spoor(&[
+                "func",
+                "--by",
+                "func",
+                "--agg",
+                "count()",
+                "--agg",
+                "avg(elapsed)",
+                "libtracee:tracee_add",
+                "-p",
+                "{pid}",
+            ]),
         ),
         (
             "bpftrace hist -p",
