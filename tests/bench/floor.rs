@@ -60,9 +60,9 @@ impl Floor {
         Floor::of(tracepoints, &[&head[..], &both, &RETURN_0].concat())
     }
 
-    /// `return 0` at a function's entry, and at its return, too, if asked for: attached as spoor's own programs are.
-    pub fn on_function(file: &Path, name: &str, pid: u32, returns: bool) -> Result<Floor> {
-        let offsets = [spoor_tests::elf::file_offset(file, name)?];
+    /// `return 0` at the entries of functions, and at their returns, too, if asked for: attached as spoor's own programs are.
+    pub fn on_functions(file: &Path, offsets: &[u64], pid: u32, returns: bool) -> Result<Floor> {
+        let cookies = vec![0; offsets.len()];
         let path = CString::new(file.as_os_str().as_bytes())?;
         let attach = |at_return: bool| -> Result<(OwnedFd, OwnedFd)> {
             let spec = bpf::ProgramSpec {
@@ -76,8 +76,8 @@ impl Floor {
             let program = bpf::prog_load(&spec, false).map_err(|refused| refused.error).context("load the floor")?;
             let points = bpf::UprobeMulti {
                 path: &path,
-                offsets: &offsets,
-                cookies: &[0],
+                offsets,
+                cookies: &cookies,
                 semaphores: None,
                 pid: pid as i32,
                 at_return,

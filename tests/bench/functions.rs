@@ -3,8 +3,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use spoor_tests::{Context, Result, binaries, ensure};
+use spoor_tests::{Context, Result, binaries, elf, ensure};
 
+use crate::floor::Floor;
 use crate::once::{ms, push};
 use crate::report::Table;
 use crate::rounds::Stage;
@@ -20,13 +21,19 @@ enum Who {
     Spoor {
         latency: bool,
     },
+    /// Programs that do nothing, linked and unlinked by the bench: what of it is the kernel's.
+    Kernel {
+        returns: bool,
+    },
     /// `by`: what its map has as key. One program serves all of them unless that is the probe.
     Bpftrace {
         by: &'static str,
     },
 }
 
-const CONTENDERS: [(&str, Who); 3] = [
+const CONTENDERS: [(&str, Who); 5] = [
+    ("kernel alone", Who::Kernel { returns: false }),
+    ("kernel alone, with returns", Who::Kernel { returns: true }),
     ("spoor", Who::Spoor { latency: false }),
     ("spoor -L", Who::Spoor { latency: true }),
     ("bpftrace, @[func]", Who::Bpftrace { by: "func" }),
@@ -40,12 +47,17 @@ const BY_PROBE: (&str, Who, [&str; 1]) = ("bpftrace, @[probe], str*", Who::Bpftr
 struct Times {
     starting_ms: f64,
     ending_ms: f64,
+    /// All that the tool had.
+    cpu_ms: Option<f64>,
     points: u64,
 }
 
 /// From exec to attached and from SIGINT to exit, less what one function takes; in the worker, which calls none of them.
 pub fn attach(stage: &mut Stage) -> Result<Table> {
     let mut table = Table::new("func-attach");
+    table
+        .notes
+        .push("on: exec to attached; off: SIGINT to exit. Of the kernel alone: a link, and the end of it".to_owned());
     let (mut ones, mut many) = (vec![Vec::new(); CONTENDERS.len()], vec![Vec::new(); CONTENDERS.len()]);
     for round in 0..stage.rounds {
         for turn in 0..CONTENDERS.len() {
@@ -61,17 +73,18 @@ pub fn attach(stage: &mut Stage) -> Result<Table> {
     }
     for ((name, who), (ones, many)) in CONTENDERS.iter().zip(ones.iter().zip(&many)) {
         let Some(points) = many.first().map(|first| first.points) else { continue };
-        let goals = |at_most: f64| matches!(who, Who::Spoor { .. }).then_some(at_most);
-        let mut lines = |what: &str, of: fn(&Times) -> f64, at_most: f64| {
-            let pairs = || ones.iter().zip(many);
-            let (ones, many): (Vec<f64>, Vec<f64>) = pairs().map(|(one, many)| (of(one), of(many))).unzip();
+        let goal = |at_most: f64| matches!(who, Who::Spoor { .. }).then_some(at_most);
+        let mut lines = |what: &str, of: fn(&Times) -> Option<f64>, at_most: Option<f64>| {
+            let pairs = ones.iter().zip(many);
+            let (ones, many): (Vec<f64>, Vec<f64>) = pairs.filter_map(|(one, many)| of(one).zip(of(many))).unzip();
             push(&mut table, &format!("{name}: {what}, 1 function"), "ms", &ones, None);
             push(&mut table, &format!("{name}: {what}, {points} functions"), "ms", &many, None);
             let more: Vec<f64> = many.iter().zip(&ones).map(|(many, one)| many - one).collect();
-            push(&mut table, &format!("{name}: {what}, {points} less 1"), "ms", &more, goals(at_most));
+            push(&mut table, &format!("{name}: {what}, {points} less 1"), "ms", &more, at_most);
         };
-        lines("exec to attached", |times| times.starting_ms, 50.0);
-        lines("SIGINT to exit", |times| times.ending_ms, 100.0);
+        lines("on", |times| Some(times.starting_ms), goal(50.0));
+        lines("off", |times| Some(times.ending_ms), goal(100.0));
+        lines("CPU in all", |times| times.cpu_ms, None);
     }
     if stage.peers.is_some() {
         let (name, who, patterns) = BY_PROBE;
@@ -87,6 +100,23 @@ pub fn attach(stage: &mut Stage) -> Result<Table> {
 fn one(who: Who, patterns: &[&str], stage: &Stage) -> Result<Times> {
     let pid = stage.worker.pid();
     let (tool, points) = match who {
+        Who::Kernel { returns } => {
+            let prefixes = patterns.iter().map(|pattern| pattern.trim_end_matches('*')).collect::<Vec<_>>();
+            let libc = PathBuf::from(libc_of(pid)?);
+            let is_one = patterns == [ONE];
+            let offsets = elf::function_offsets(&libc, |name| match is_one {
+                true => name == ONE,
+                false => prefixes.iter().any(|prefix| name.starts_with(prefix)),
+            })?;
+            sys::unpin()?;
+            let begun = Instant::now();
+            let floor = Floor::on_functions(&libc, &offsets, pid, returns)?;
+            let starting_ms = ms(begun.elapsed());
+            let begun = Instant::now();
+            drop(floor);
+            let (ending_ms, points) = (ms(begun.elapsed()), offsets.len() as u64);
+            return Ok(Times { starting_ms, ending_ms, cpu_ms: None, points });
+        }
         Who::Spoor { latency } => {
             let mut args: Vec<String> = ["func", "-p"].map(str::to_owned).to_vec();
             args.push(pid.to_string());
@@ -108,7 +138,8 @@ fn one(who: Who, patterns: &[&str], stage: &Stage) -> Result<Times> {
     let end = tool.interrupt()?;
     let said = end.stderr.lines().chain(end.stdout.lines()).find_map(|line| line.strip_prefix(points));
     let digits = said.and_then(|said| said.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
-    Ok(Times { starting_ms, ending_ms: ms(end.ending), points: digits.context("how many points")? })
+    let cpu_ms = Some(ms(end.usage.cpu));
+    Ok(Times { starting_ms, ending_ms: ms(end.ending), cpu_ms, points: digits.context("how many points")? })
 }
 
 /// Where the C library is that a process has loaded.
@@ -186,6 +217,8 @@ fn library() -> Option<PathBuf> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with("librustc_driver") && name.ends_with(".so")
     });
+    // A toolchain may be a link to another, from where the peers see no root.
+    let mut paths: Vec<PathBuf> = paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
     paths.sort();
     paths.into_iter().next()
 }

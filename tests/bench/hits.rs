@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use spoor_tests::{Context, Result, binaries};
+use spoor_tests::{Context, Result, binaries, elf};
 
 use crate::counted;
 use crate::floor::Floor;
@@ -176,7 +176,9 @@ fn one(
     let peers = || stage.peers.context("there are no peers");
     let (mut tool, mut floor) = (None, None);
     match who {
-        Who::Empty => floor = Some(Floor::on_function(library, FUNCTION, pid, returns)?),
+        Who::Empty => {
+            floor = Some(Floor::on_functions(library, &[elf::file_offset(library, FUNCTION)?], pid, returns)?)
+        }
         Who::Spoor(args) => {
             let json = ["--format", "json"];
             let args: Vec<String> = args.iter().chain(&json).map(|arg| fill(arg)).collect();

@@ -1,10 +1,11 @@
 //! Programs and libraries as files: where a symbol is, and copies that lack what a name is found by.
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader, SectionHeader};
-use object::{Endianness, Object, ObjectSymbol, elf};
+use object::{Endianness, Object, ObjectSymbol, SymbolKind, elf};
 
 /// Where the code or data of a symbol is in its file: what a uprobe is attached to.
 pub fn file_offset(path: &Path, symbol: &str) -> Result<u64> {
@@ -14,13 +15,27 @@ pub fn file_offset(path: &Path, symbol: &str) -> Result<u64> {
     let address =
         symbols.find(|known| known.is_definition() && known.name() == Ok(symbol)).map(|known| known.address());
     let address = address.with_context(|| format!("{} has no symbol `{symbol}`", path.display()))?;
+    offset_of(&file, address).with_context(|| format!("`{symbol}` is in no segment"))
+}
+
+/// Where the functions are whose names are wanted: each place once.
+pub fn function_offsets(path: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<u64>> {
+    let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    let file = ElfFile64::<Endianness>::parse(&*bytes)?;
+    let functions = file.symbols().chain(file.dynamic_symbols()).filter(|symbol| {
+        symbol.is_definition() && symbol.kind() == SymbolKind::Text && symbol.name().is_ok_and(&is_wanted)
+    });
+    let offsets: BTreeSet<u64> = functions.filter_map(|function| offset_of(&file, function.address())).collect();
+    Ok(offsets.into_iter().collect())
+}
+
+fn offset_of(file: &Elf, address: u64) -> Option<u64> {
     let endian = file.endian();
-    let segments = file.elf_program_headers().iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD);
-    let offset = |segment: &elf::ProgramHeader64<Endianness>| {
+    let mut segments = file.elf_program_headers().iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD);
+    segments.find_map(|segment| {
         let into = address.checked_sub(segment.p_vaddr(endian))?;
         (into < segment.p_filesz(endian)).then(|| segment.p_offset(endian) + into)
-    };
-    segments.filter_map(offset).next().with_context(|| format!("`{symbol}` is in no segment"))
+    })
 }
 
 /// A copy without section headers, as of a program that was cut to what runs: the dynamic symbols are still there.
