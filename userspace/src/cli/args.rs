@@ -144,6 +144,9 @@ pub struct PointArgs {
     /// Stop where the patterns match more than this
     #[arg(long, value_name = "N", default_value_t = 1000, allow_hyphen_values = true, value_parser = super::number::count)]
     pub max_probes: u32,
+    /// Wait for returns even in code with exceptions or stacks of its own, where one that leaves a call ends the process
+    #[arg(long)]
+    pub unsafe_returns: bool,
     /// Trace more than 20 points where the kernel takes 0.1 s and more to detach each (before 6.6)
     #[arg(long)]
     pub slow_detach: bool,

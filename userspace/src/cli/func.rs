@@ -48,7 +48,7 @@ pub fn func(args: Func) -> Result<Plan> {
     }
     let names = ArgumentNames::of(&resolved.points);
     let scope = Scope::new(names.fields().into_iter().chain(own_fields(&resolved.points)));
-    let may_be_slow = args.points.slow_detach;
+    let (may_be_slow, anyway) = (args.points.slow_detach, args.points.unsafe_returns);
     let mut plan = plan_in(
         Typed {
             command_name: "func",
@@ -79,7 +79,7 @@ pub fn func(args: Func) -> Result<Plan> {
     }
     let codes = codes(&resolved.points);
     if returns {
-        plan.notes.extend(dangers(&resolved.points, &codes)?);
+        plan.notes.extend(dangers(&resolved.points, &codes, anyway)?);
     }
     let (points, without) = having(numbered(&resolved.points, &names, &codes), &used, &names)?;
     plan.points = Some(Points { points, returns, may_be_slow });
@@ -100,11 +100,12 @@ fn codes(points: &[Point]) -> HashMap<PathBuf, Code> {
     codes
 }
 
-/// Where to wait for returns can end the process.
+/// What to say of the danger of waiting for returns.
 ///
-/// Errors: where it does.
-fn dangers(points: &[Point], codes: &HashMap<PathBuf, Code>) -> Result<Vec<String>> {
-    let (advice, mut notes) = ("leave out -L, `ret` and `elapsed`: calls are counted all the same", Vec::new());
+/// Errors: it ends the process, or can and nobody wants it `anyway`.
+fn dangers(points: &[Point], codes: &HashMap<PathBuf, Code>, anyway: bool) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    let advice = "leave out -L, `ret` and `elapsed`: calls are counted all the same";
     for point in points {
         let Place::User { file, .. } = &point.place else { continue };
         let function = &point.function;
@@ -120,11 +121,17 @@ fn dangers(points: &[Point], codes: &HashMap<PathBuf, Code>) -> Result<Vec<Strin
                     format!("`{module}` is a program of Go, which moves its stacks: to wait for returns would end it");
                 return Err(UsageError::new(&what, advice).into());
             }
-            Some(Returns::MayBeLeft(way)) => {
+            Some(Returns::MayBeLeft(way)) if !anyway => {
                 let module = &point.module;
-                notes.push(format!(
-                    "{module} uses {way}: if an exception or a switch of stacks leaves one of these calls, the process ends"
-                ));
+                let what = format!(
+                    "`{module}` uses {way}: an exception or a switch of stacks that leaves a call whose return is waited for ends the process"
+                );
+                return Err(
+                    UsageError::new(&what, &format!("{advice}; --unsafe-returns where that does not happen")).into()
+                );
+            }
+            Some(Returns::MayPanic) => {
+                notes.push(format!("a panic that leaves one of these calls of {} ends the process", point.module));
             }
             _ => {}
         }

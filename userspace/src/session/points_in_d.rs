@@ -276,7 +276,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use crate::program::check;
-    use crate::program::codegen::site::Operand;
+    use crate::program::codegen::site::{Leave, Operand};
     use crate::program::scope::Scope;
     use crate::program::tree::{Action, Clause};
     use crate::providers::PROVIDERS;
@@ -300,7 +300,8 @@ mod tests {
             module: module.to_owned(),
             arguments: arguments.iter().map(argument).collect(),
         };
-        Numbered { point, cookie: 0, operands, result: (8, Type::Signed), typed: None }
+        let leave = Leave { stack_above: 8, bytes: 8, ty: Type::Signed };
+        Numbered { point, cookie: 0, operands, leave, typed: None }
     }
 
     fn user(function: &str, is_entry: bool) -> Numbered {
