@@ -38,6 +38,12 @@ fn options_that_contradict_each_other_say_so() {
 }
 
 #[test]
+fn returns_that_would_end_the_process_are_not_waited_for() {
+    let run = run(&["func", "-L", "libgcc_s:_Unwind_RaiseException"]);
+    run.refused(2, &["would end the process", "try:   leave out -L"]).expect("refused");
+}
+
+#[test]
 fn a_process_that_has_no_such_function_is_told_the_nearest() {
     let own = std::process::id().to_string();
     let run = run(&["func", "-p", &own, "mallok"]);

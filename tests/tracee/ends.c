@@ -67,19 +67,43 @@ static void vfork_between(struct words words) {
     did("calls_of_children", k * n);
 }
 
-static void exec_between(struct words words) {
-    const char *path = word(words, 0, "PATH");
-    uint64_t n = number(words, 1, "N");
-    // Ends with NULL, as the words of main do; the new image's first word is PATH.
+// Ends with NULL, as the words of main do; the new image's first word is PATH.
+static char **image_of(struct words words, const char *path) {
     char **image = calloc((size_t)words.count, sizeof *image);
     must(image != NULL, "calloc");
     image[0] = (char *)path;
     for (int i = 2; i < words.count; i++) {
         image[i - 1] = words.texts[i];
     }
+    return image;
+}
+
+static void exec_between(struct words words) {
+    const char *path = word(words, 0, "PATH");
+    uint64_t n = number(words, 1, "N");
+    char **image = image_of(words, path);
     ready(NULL, 0);
     add_n_times(n);
     tracee_exec(path, image);
+    must(0, path);
+}
+
+static void *exec_image(void *image) {
+    const char *path = ((char **)image)[0];
+    tracee_exec(path, image);
+    must(0, path);
+    return NULL;
+}
+
+static void exec_by_thread(struct words words) {
+    const char *path = word(words, 0, "PATH");
+    uint64_t n = number(words, 1, "N");
+    char **image = image_of(words, path);
+    ready(NULL, 0);
+    add_n_times(n);
+    pthread_t thread;
+    must(pthread_create(&thread, NULL, exec_image, image) == 0, "pthread_create");
+    pthread_join(thread, NULL);
     must(0, path);
 }
 
@@ -176,6 +200,7 @@ const struct mode modes_that_end[] = {
     {"fork-inside", "K", "K calls of tracee_fork; each returns in the parent, and in a child, which leaves", fork_inside},
     {"vfork-between", "K N", "K vforks with N calls of tracee_add in each child, then N calls", vfork_between},
     {"exec-between", "PATH N WORD...", "N calls of tracee_add; then PATH with WORDs, by tracee_exec, which does not return", exec_between},
+    {"exec-by-thread", "PATH N WORD...", "as exec-between, in a second thread", exec_by_thread},
     {"exit-inside", "K", "K children, one after the other, each ends in a call of tracee_leave", exit_inside},
     {"leave", "N", "N calls of tracee_add; ends in one of tracee_leave, behind `done`", leave},
     {"thread-ends-inside", "T", "T threads, one after the other, each 1 call of tracee_add, and ends in one of tracee_end",

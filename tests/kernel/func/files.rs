@@ -1,4 +1,5 @@
 //! Files that come, go and hide: a probe is in the file, whoever runs it and whenever.
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
@@ -13,6 +14,7 @@ crate::tests![
     a_command_is_traced_from_its_first_call,
     a_child_is_traced_where_it_is_followed,
     another_image_of_the_process_is_traced,
+    an_exec_by_another_thread_is_told_or_followed,
     a_library_in_another_mount_namespace_is_found_by_its_short_name,
     a_program_in_another_mount_namespace_is_found_by_its_name,
     a_library_that_was_replaced_is_traced_as_it_runs,
@@ -93,6 +95,21 @@ fn another_image_of_the_process_is_traced() -> Result<()> {
     let again = binaries::tracee().display().to_string();
     let run = traced(&["libtracee:tracee_add"], &["exec-between", &again, "30", "call", "add", "2", "12"])?;
     calls_are(&run, &[("tracee_add", 54)])
+}
+
+/// The kernel keeps to the memory of the first thread, which is gone then: told, unless probes are in every process.
+fn an_exec_by_another_thread_is_told_or_followed() -> Result<()> {
+    let again = binaries::tracee().display().to_string();
+    let work = ["exec-by-thread", &again, "30", "call", "add", "2", "12"];
+    let followed = traced(&["libtracee:tracee_add", "--follow"], &work)?;
+    calls_are(&followed, &[("tracee_add", 54)])?;
+    ensure_eq!(followed.report()?.lost_of_kind("exec_unseen")?, 0, "execs unseen of {followed}");
+    let run = traced(&["libtracee:tracee_add"], &work)?;
+    let report = run.report_with_loss()?;
+    ensure_eq!((report.lost_of_kind("exec_unseen")?, report.lost()?), (1, 1), "execs unseen of {run}");
+    let seen = BTreeMap::from([("tracee_add".to_owned(), 30)]);
+    ensure_eq!(report.counts_by("func")?, seen, "calls in {run}");
+    Ok(())
 }
 
 fn a_library_in_another_mount_namespace_is_found_by_its_short_name() -> Result<()> {
