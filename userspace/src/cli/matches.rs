@@ -1,5 +1,6 @@
 //! `spoor list PATTERN`: what a pattern of `spoor func` matches, one line a point that can be given back as a pattern,
 //! below it the arguments that it names. Attaches nothing.
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::path::Path;
@@ -11,7 +12,7 @@ use super::list::Listing;
 use crate::attach::target::Target;
 use crate::program::error::printable;
 use crate::program::tree::Type;
-use crate::resolve::{self, Argument, Pattern, Place, Point, Resolved};
+use crate::resolve::{self, Aliases, Argument, Pattern, Place, Point, Resolved};
 
 /// Errors: [`super::UsageError`] for a malformed pattern; one that nothing matches, with the nearest names.
 pub fn matches(text: &str, pid: Option<u32>) -> Result<Listing> {
@@ -23,13 +24,13 @@ pub fn matches(text: &str, pid: Option<u32>) -> Result<Listing> {
 
 /// By name; what has the same pattern, such as a probe that is at several places, once.
 fn lines(pattern: &Pattern, points: &[Point]) -> String {
-    let aliases = resolve::aliases(points);
+    let aliases = Aliases::of(points);
     let modules = Modules::of(pattern, points);
     let mut shown: BTreeMap<String, (&[Argument], BTreeSet<&str>)> = BTreeMap::new();
     for point in points {
         let (_, others) =
             shown.entry(printable(&modules.pattern_of(point))).or_insert_with(|| (&point.arguments, BTreeSet::new()));
-        others.extend(aliases.get(&point.place).into_iter().flatten().map(String::as_str));
+        others.extend(aliases.of_point(point));
     }
     let mut out = String::new();
     for (line, (arguments, others)) in shown {
@@ -57,8 +58,8 @@ fn type_name(argument: &Argument) -> String {
 /// How the files are named in the lines.
 struct Modules<'a> {
     pattern: &'a Pattern,
-    /// The path that was typed.
-    typed: Option<&'a str>,
+    /// The path that was typed, as it stands in a pattern.
+    typed: Option<String>,
     /// Names that several of the files have.
     shared: BTreeSet<&'a str>,
 }
@@ -77,17 +78,18 @@ impl<'a> Modules<'a> {
             }
         }
         let shared = files.into_iter().filter(|(_, files)| files.len() > 1).map(|(name, _)| name);
-        Modules { pattern, typed: module.filter(|module| module.contains('/')), shared: shared.collect() }
+        Modules { pattern, typed: module.filter(|module| module.contains('/')).map(escaped), shared: shared.collect() }
     }
 
     /// A path where one was typed or where the name alone would mean another file as well.
-    fn module(&self, point: &Point) -> String {
-        let name = match (&point.place, self.typed) {
-            (_, Some(path)) => path.to_owned(),
-            (Place::User { file, .. }, None) if self.shared.contains(point.module.as_str()) => below_root(file),
-            _ => point.module.clone(),
-        };
-        name.replace(':', r"\:")
+    fn module(&self, point: &Point) -> Cow<'_, str> {
+        match (&point.place, &self.typed) {
+            (_, Some(path)) => path.into(),
+            (Place::User { file, .. }, None) if self.shared.contains(point.module.as_str()) => {
+                escaped(&below_root(file)).into()
+            }
+            _ => escaped(&point.module).into(),
+        }
     }
 
     fn pattern_of(&self, point: &Point) -> String {
@@ -103,8 +105,16 @@ impl<'a> Modules<'a> {
     }
 }
 
+/// A colon in it is no end of it.
+fn escaped(module: &str) -> String {
+    module.replace(':', r"\:")
+}
+
 /// The pattern that only this name matches.
-fn literal(name: &str) -> String {
+fn literal(name: &str) -> Cow<'_, str> {
+    if !name.contains(['*', '?', '[', '\\']) {
+        return name.into();
+    }
     let mut out = String::with_capacity(name.len());
     for c in name.chars() {
         if matches!(c, '*' | '?' | '[' | '\\') {
@@ -112,7 +122,7 @@ fn literal(name: &str) -> String {
         }
         out.push(c);
     }
-    out
+    out.into()
 }
 
 /// Without the way through /proc to the root of a process.

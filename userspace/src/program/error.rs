@@ -119,6 +119,10 @@ impl std::error::Error for ProgramError {}
 
 /// `text` with what could steer a terminal or hide in it written as an escape.
 pub fn printable(text: &str) -> String {
+    // Most are: a list has tens of thousands of names.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut out = Vec::new();
     text.chars().for_each(|c| push_printable(&mut out, c));
     out.into_iter().collect()

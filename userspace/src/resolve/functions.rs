@@ -135,11 +135,22 @@ impl Functions {
         });
     }
 
-    /// All names of the code at these places of the file, demangled.
+    /// All names of the code at these places of the file, demangled, where there are several.
     pub fn names_at(&self, offsets: &HashSet<u64>) -> HashMap<u64, BTreeSet<String>> {
+        // Most have one, which need not be read.
+        let mut counts: HashMap<u64, u32> = HashMap::new();
+        for table in self.tables() {
+            for function in table.functions() {
+                if let Some(offset) = self.layout.code_offset(function.start).filter(|offset| offsets.contains(offset))
+                {
+                    *counts.entry(offset).or_default() += 1;
+                }
+            }
+        }
+        counts.retain(|_, count| *count > 1);
         let mut names: HashMap<u64, BTreeSet<String>> = HashMap::new();
         self.visit(|function, offset, name| {
-            if offsets.contains(&offset) && !function.is_chooser && !function.is_untyped {
+            if counts.contains_key(&offset) && !function.is_chooser && !function.is_untyped {
                 names.entry(offset).or_default().insert(demangle(without_version(name)));
             }
         });

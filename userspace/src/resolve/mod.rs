@@ -32,7 +32,7 @@ pub mod usdt_argument;
 use std::path::PathBuf;
 
 pub use crate::program::argument::{Argument, Register, Value};
-pub use aliases::aliases;
+pub use aliases::Aliases;
 pub use libraries::Whom;
 pub use pattern::Pattern;
 pub use search::resolve;

@@ -1,6 +1,6 @@
 //! Patterns and a target in, points out: asks the target's files, the kernel, tracefs, each in its turn.
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::Result;
@@ -47,14 +47,30 @@ struct Search<'a> {
 #[derive(Default)]
 struct Found {
     resolved: Resolved,
-    places: HashSet<Place>,
+    /// Instructions that are known, by their file; the last one is asked for most. Paths are compared as they are: to hash
+    /// one costs more than to find its functions' names.
+    instructions: Vec<(PathBuf, HashSet<(u64, bool)>)>,
+    others: HashSet<Place>,
 }
 
 impl Found {
     fn point(&mut self, point: Point) {
-        if self.places.insert(point.place.clone()) {
+        let is_new = match &point.place {
+            Place::User { file, offset, usdt, .. } => self.instructions_of(file).insert((*offset, usdt.is_some())),
+            other => self.others.insert(other.clone()),
+        };
+        if is_new {
             self.resolved.points.push(point);
         }
+    }
+
+    fn instructions_of(&mut self, file: &Path) -> &mut HashSet<(u64, bool)> {
+        let known = self.instructions.iter().rposition(|(known, _)| known.as_os_str() == file.as_os_str());
+        let at = known.unwrap_or_else(|| {
+            self.instructions.push((file.to_owned(), HashSet::new()));
+            self.instructions.len() - 1
+        });
+        &mut self.instructions[at].1
     }
 
     fn note(&mut self, note: String) {

@@ -300,6 +300,11 @@ impl Table {
         best.map(|(name, function)| (name, function.start))
     }
 
+    /// By address.
+    pub fn functions(&self) -> &[Function] {
+        &self.functions
+    }
+
     /// Each function with its name, which may end in `@VERSION`; in the order of the names, which are read once and not kept.
     pub fn visit(&self, mut visitor: impl FnMut(&Function, &[u8])) {
         let mut order: Vec<&Function> = self.functions.iter().collect();
