@@ -90,7 +90,7 @@ impl Loaded {
                 let mut done = Vec::new();
                 for member in members {
                     let numbered = self.numbered(*member);
-                    match attach_one(group.how, numbered, program, at_return, self.confined.as_deref()) {
+                    match attach_one(group.how, numbered, program, at_return, self.confined.as_deref(), self.is_late) {
                         Ok(fds) => {
                             let held = if group.how.is_slow() { &mut attached.slow } else { &mut attached.links };
                             held.extend(fds);
@@ -233,13 +233,14 @@ fn why(error: &io::Error) -> String {
     format!("{meaning} ({error})")
 }
 
-/// `pids`: the only processes that a probe of user space is put into.
+/// `pids`: the only processes that a probe of user space is put into. `is_late`: they run something else as yet.
 fn attach_one(
     how: How,
     numbered: &Numbered,
     program: BorrowedFd,
     at_return: bool,
     pids: Option<&[u32]>,
+    is_late: bool,
 ) -> io::Result<Vec<OwnedFd>> {
     match (&numbered.point.place, how) {
         (Place::Kernel { .. }, How::Fentry) => Ok(vec![bpf::raw_tracepoint_open(None, program)?]),
@@ -250,11 +251,16 @@ fn attach_one(
         (Place::User { file, offset, usdt, .. }, _) => {
             let path = c_string(file.as_os_str().as_bytes())?;
             // So that the kernel looks at the instruction now.
-            let _mapped = MappedCode::of(file);
+            let mapped = MappedCode::of(file);
             let place = ProbePlace::File { path: &path, offset: *offset, semaphore: usdt.unwrap_or(0) };
             let Some(pids) = pids else {
                 return listen(perf::open_probe(place, at_return, None)?, numbered.cookie, program);
             };
+            // In ours, where the target has it not. Before its first instruction a command has nothing, and each look takes
+            // 0.1 s: there what cannot be probed is not told.
+            if !is_late && mapped.is_ok() && !pids.iter().all(|pid| is_mapped(*pid, file)) {
+                drop(perf::open_probe(place, at_return, Some(std::process::id()))?);
+            }
             let mut held = Vec::new();
             for pid in pids {
                 held.extend(listen(perf::open_probe(place, at_return, Some(*pid))?, numbered.cookie, program)?);

@@ -113,6 +113,8 @@ pub struct Loaded {
     points: Points,
     groups: Vec<Group>,
     confined: Option<Vec<u32>>,
+    /// The target is a command that has not begun.
+    is_late: bool,
 }
 
 /// What a program is made of: its instructions for a site.
@@ -135,7 +137,8 @@ impl Loaded {
         let mut hows = ways(points);
         let confined = confined(target);
         check_slow(points, &hows, confined.as_ref().map_or(1, Vec::len))?;
-        let mut loaded = Loaded { points: points.clone(), groups: Vec::new(), confined };
+        let mut loaded =
+            Loaded { points: points.clone(), groups: Vec::new(), confined, is_late: target.command.is_some() };
         let all: Vec<usize> = (0..points.points.len()).collect();
         let mut waiting = grouped(points, &hows, used, &all)?;
         waiting.reverse();
