@@ -162,7 +162,8 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     if path.hook != Hook::Raw && probes.iter().any(|probe| !found.tracepoints.contains_key(probe.tracepoint)) {
         return Err(Refusal::not_here("the kernel has no BTF").into());
     }
-    let machine = machine(request, path, found);
+    let memory = tables::machine(found);
+    let machine = machine(request, path, found, memory);
     let (predicate, compiled) = match provider.points {
         Some(_) => {
             codegen::compile_parts(request.clause, &machine).map(|(predicate, action)| (Some(predicate), action))?
@@ -192,7 +193,6 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     let own = (provider.globals)(&kernel, facts);
     let mut entries = request.target.map_entries();
     entries.extend((provider.map_entries)(facts));
-    let memory = tables::machine(found);
     entries.push((STACKS, budget::stacks(request.limits, memory)));
     let mut on_demand: Vec<&str> = Vec::new();
     if memory.on_demand {
@@ -304,7 +304,7 @@ impl points::Source for SiteSource<'_> {
     }
 }
 
-fn machine(request: &Request, path: Path, found: &Found) -> codegen::Machine {
+fn machine(request: &Request, path: Path, found: &Found, memory: budget::Machine) -> codegen::Machine {
     let provider = request.provider;
     let task = |member| found.offset("task_struct", member);
     codegen::Machine {
@@ -319,7 +319,7 @@ fn machine(request: &Request, path: Path, found: &Found) -> codegen::Machine {
         firing_texts: provider.firing_texts,
         intervals: request.intervals,
         used: Used::by(request.clause),
-        dense_bytes: budget::dense(request.limits, tables::machine(found), request.intervals),
+        dense_bytes: budget::dense(request.limits, memory, request.intervals),
     }
 }
 

@@ -56,6 +56,18 @@ impl Target {
         self.pids.is_empty() && self.tids.is_empty()
     }
 
+    /// Those that are meant, and those that a thread is meant of; each once.
+    pub fn processes(&self) -> Vec<u32> {
+        let owner = |tid: &u32| process::process_of_thread(*tid).unwrap_or(*tid);
+        let mut processes = Vec::new();
+        for pid in self.pids.iter().copied().chain(self.tids.iter().map(owner)) {
+            if !processes.contains(&pid) {
+                processes.push(pid);
+            }
+        }
+        processes
+    }
+
     /// One process and nothing that could make it more: compared with a constant.
     fn is_one(&self) -> bool {
         self.pids.len() == 1 && self.tids.is_empty() && !self.follow

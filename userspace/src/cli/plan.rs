@@ -97,10 +97,7 @@ pub(super) type ColumnText = (&'static str, &'static str, &'static str);
 
 /// Errors: [`UsageError`], which exits with 2.
 pub fn syscalls(args: Syscalls) -> Result<Plan> {
-    if args.latency && !args.clause.functions.is_empty() {
-        let advice = "--agg 'p99(elapsed)' and --agg 'max(elapsed)', or -L without --agg";
-        return Err(UsageError::new("-L adds columns to the default table, and --agg replaces it", advice).into());
-    }
+    check_latency(args.latency, &args.clause)?;
     plan(Typed {
         command_name: "syscalls",
         provider: &providers::syscall::PROVIDER,
@@ -116,6 +113,15 @@ pub fn syscalls(args: Syscalls) -> Result<Plan> {
         sampling: None,
         naming: Options::default(),
     })
+}
+
+/// Errors: -L beside --agg, which has no default table to add to.
+pub(super) fn check_latency(latency: bool, clause: &ClauseArgs) -> Result<()> {
+    if latency && !clause.functions.is_empty() {
+        let advice = "--agg 'p99(elapsed)' and --agg 'max(elapsed)', or -L without --agg";
+        return Err(UsageError::new("-L adds columns to the default table, and --agg replaces it", advice).into());
+    }
+    Ok(())
 }
 
 /// Errors: [`UsageError`], which exits with 2.

@@ -10,7 +10,7 @@ use probes_common::function::{
 
 use probes_common::text::TEXT_BYTES_MAX;
 
-use super::{Begun, Constant, InFlight, Kernel, PointPrograms, Provider, lives};
+use super::{Begun, Constant, ELAPSED_COLUMNS, InFlight, Kernel, PointPrograms, Provider, lives};
 use crate::program::argument::RETURNED;
 use crate::program::field::{Field, Half, Kind, Names, Source, Unit};
 use crate::program::scope::Scope;
@@ -148,13 +148,7 @@ pub static PROVIDER: Provider = Provider {
     default_columns: |latency| {
         let mut columns = vec![("calls", "count", "count()")];
         if latency {
-            columns.extend([
-                ("total", "total_ns", "sum(elapsed)"),
-                ("avg", "avg_ns", "avg(elapsed)"),
-                ("p50", "p50_ns", "p50(elapsed)"),
-                ("p99", "p99_ns", "p99(elapsed)"),
-                ("max", "max_ns", "max(elapsed)"),
-            ]);
+            columns.extend(ELAPSED_COLUMNS);
         }
         columns
     },

@@ -162,6 +162,15 @@ pub struct Kernel {
     pub text_rooms: Vec<u32>,
 }
 
+/// What a provider of calls adds to its own table where they are timed: title, name in JSON, function.
+const ELAPSED_COLUMNS: [(&str, &str, &str); 5] = [
+    ("total", "total_ns", "sum(elapsed)"),
+    ("avg", "avg_ns", "avg(elapsed)"),
+    ("p50", "p50_ns", "p50(elapsed)"),
+    ("p99", "p99_ns", "p99(elapsed)"),
+    ("max", "max_ns", "max(elapsed)"),
+];
+
 pub static PROVIDERS: [&Provider; 4] = [&syscall::PROVIDER, &profile::PROVIDER, &sched::PROVIDER, &function::PROVIDER];
 
 impl Provider {

@@ -9,7 +9,7 @@ use probes_common::syscall::{
 use probes_common::target::UNKNOWN_OFFSET;
 
 use super::lives::{THREAD_END, THREAD_START};
-use super::{Begun, Classic, InFlight, Kernel, Probe, Provider, TextFaults};
+use super::{Begun, Classic, ELAPSED_COLUMNS, InFlight, Kernel, Probe, Provider, TextFaults};
 use crate::program::field::{Field, Kind, Names, Source, Unit};
 use crate::program::tree::Type;
 use crate::render::strace::{self, Call, Text, TextKind};
@@ -125,13 +125,7 @@ const START_TID: usize = offset_of!(Start, tid) / 8;
 fn default_columns(latency: bool) -> Vec<(&'static str, &'static str, &'static str)> {
     let mut columns = vec![("calls", "count", "count()"), ("errors", "errors", "sum(error)")];
     if latency {
-        columns.extend([
-            ("total", "total_ns", "sum(elapsed)"),
-            ("avg", "avg_ns", "avg(elapsed)"),
-            ("p50", "p50_ns", "p50(elapsed)"),
-            ("p99", "p99_ns", "p99(elapsed)"),
-            ("max", "max_ns", "max(elapsed)"),
-        ]);
+        columns.extend(ELAPSED_COLUMNS);
     }
     columns
 }

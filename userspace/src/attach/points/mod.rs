@@ -18,7 +18,6 @@ use crate::program::insn::Insn;
 use crate::providers::{PointPrograms, Provider};
 use crate::resolve::{Place, Point};
 use crate::sys::bpf::{self, ProgramSpec};
-use crate::sys::process;
 pub use links::Attached;
 
 /// What is to be attached to.
@@ -214,10 +213,7 @@ pub fn will_be_exact(points: &Points, target: &Target) -> bool {
 fn confined(target: &Target) -> Option<Vec<u32>> {
     /// A link each.
     const MOST: usize = 8;
-    let owner = |tid: &u32| process::process_of_thread(*tid).unwrap_or(*tid);
-    let mut pids: Vec<u32> = target.pids.iter().copied().chain(target.tids.iter().map(owner)).collect();
-    pids.sort_unstable();
-    pids.dedup();
+    let pids = target.processes();
     (!target.follow && (1..=MOST).contains(&pids.len())).then_some(pids)
 }
 

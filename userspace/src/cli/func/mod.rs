@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::UsageError;
 use super::args::Func;
-use super::plan::{Plan, Typed, naming, plan_in, target};
+use super::plan::{Plan, Typed, check_latency, naming, plan_in, target};
 use crate::attach::points::{Numbered, Points};
 use crate::attach::target::Target;
 use crate::error::Advice;
@@ -20,17 +20,14 @@ use crate::providers::function::{ARGUMENTS, PROVIDER};
 use crate::resolve::code::Code;
 use crate::resolve::{self, Pattern, Place, Point, Whom};
 use crate::session;
-use crate::sys::{command, process};
+use crate::sys::command;
 use dangers::dangers;
 use fields::{ArgumentNames, own_fields};
 use numbered::numbered;
 
 /// Errors: [`UsageError`], which exits with 2; patterns that nothing matches.
 pub fn func(args: Func) -> Result<Plan> {
-    if args.latency && !args.clause.functions.is_empty() {
-        let advice = "--agg 'p99(elapsed)' and --agg 'max(elapsed)', or -L without --agg";
-        return Err(UsageError::new("-L adds columns to the default table, and --agg replaces it", advice).into());
-    }
+    check_latency(args.latency, &args.clause)?;
     let patterns =
         args.patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>, _>>().map_err(usage)?;
     let whom = whom(&target(&args.target)?, &args.command)?;
@@ -132,9 +129,7 @@ pub(super) fn whom(target: &Target, run: &[std::ffi::OsString]) -> Result<Whom> 
         // What is wrong with it is said when it is run.
         return Ok(command::find_command(name).map_or(Whom::Nobody, Whom::Command));
     }
-    let owner = |tid: &u32| process::process_of_thread(*tid).unwrap_or(*tid);
-    let mut pids: Vec<u32> = target.pids.iter().copied().chain(target.tids.iter().map(owner)).collect();
-    pids.dedup();
+    let pids = target.processes();
     Ok(if pids.is_empty() { Whom::Nobody } else { Whom::Processes(pids) })
 }
 
