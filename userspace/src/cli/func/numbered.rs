@@ -13,17 +13,12 @@ use crate::program::codegen::site::{Leave, Operand, PARAMETERS, RETURN_ABOVE, ST
 use crate::program::tree::Type;
 use crate::providers::function::NUMBERED;
 use crate::resolve::code::Code;
+use crate::resolve::kernel::VMLINUX;
 use crate::resolve::{Place, Point};
 
 pub fn numbered(points: &[Point], names: &ArgumentNames, codes: &HashMap<PathBuf, Code>) -> Vec<Numbered> {
     let (functions, modules) = (functions(points), modules(points));
-    let symbols: Vec<&str> = points
-        .iter()
-        .filter_map(|point| match &point.place {
-            Place::Kernel { symbol } => Some(symbol.as_str()),
-            _ => None,
-        })
-        .collect();
+    let symbols: Vec<&str> = points.iter().filter_map(own_symbol).collect();
     let signatures = if symbols.is_empty() {
         HashMap::new()
     } else {
@@ -37,10 +32,7 @@ pub fn numbered(points: &[Point], names: &ArgumentNames, codes: &HashMap<PathBuf
             Place::User { is_entry: false, .. } => IN_USER,
             _ => 0,
         };
-        let signature = match &point.place {
-            Place::Kernel { symbol } => signatures.get(symbol.as_str()),
-            _ => None,
-        };
+        let signature = own_symbol(point).and_then(|symbol| signatures.get(symbol));
         let is_32_bit = match &point.place {
             Place::User { file, .. } => codes.get(file).is_some_and(|code| code.is_32_bit),
             _ => false,
@@ -58,6 +50,14 @@ pub fn numbered(points: &[Point], names: &ArgumentNames, codes: &HashMap<PathBuf
         }
     };
     points.iter().map(number).collect()
+}
+
+/// A function of the kernel itself: one of a module is not in the kernel's own BTF, though another of its name may be.
+fn own_symbol(point: &Point) -> Option<&str> {
+    match &point.place {
+        Place::Kernel { symbol } if point.module == VMLINUX => Some(symbol),
+        _ => None,
+    }
 }
 
 fn operands(point: &Point, names: &ArgumentNames, is_32_bit: bool) -> BTreeMap<u16, Operand> {
@@ -123,6 +123,18 @@ mod tests {
         let numbered = numbered(&[point], &names, &codes);
         assert_eq!((numbered[0].leave.stack_above, numbered[0].leave.bytes), (4, 4));
         assert_eq!(numbered[0].cookie, AT_ENTRY | IN_USER);
+    }
+
+    #[test]
+    fn a_modules_function_is_not_the_kernels_own_of_that_name() {
+        let of = |module: &str| Point {
+            place: Place::Kernel { symbol: "vfs_read".to_owned() },
+            module: module.to_owned(),
+            ..function_of_a_file()
+        };
+        assert_eq!((own_symbol(&of(VMLINUX)), own_symbol(&of("fuse"))), (Some("vfs_read"), None));
+        let points = [of("fuse")];
+        assert_eq!(numbered(&points, &ArgumentNames::of(&points), &HashMap::new())[0].typed, None);
     }
 
     #[test]
