@@ -1,7 +1,8 @@
 //! The tests that need root and a kernel: the real `spoor` on the real workload, exact numbers.
 //! One file a topic. As PID 1 this is all that a virtual machine runs: it mounts what it needs, tests, prints
 //! `SPOOR-VM-EXIT CODE` and powers off. Arguments pick tests by name, there those behind `--` on the kernel's command
-//! line; so does `SPOOR_FILTER`. Parts of several names have commas between them: `counts::,names::`.
+//! line; so does `SPOOR_FILTER`. Parts of several names have commas between them: `counts::,names::`. Behind a part,
+//! `*20` runs what it picks 20 times: what fails now and then shows itself.
 mod aggregations;
 mod command;
 mod compat;
@@ -112,11 +113,23 @@ fn arguments() -> Arguments {
 /// One test at a time: some fill every CPU, some look at the whole machine.
 fn run(mut args: Arguments) -> Conclusion {
     args.test_threads.get_or_insert(1);
-    let mut trials: Vec<Trial> = TOPICS.iter().copied().flatten().map(|(name, test)| trial(name, *test)).collect();
-    if let Some(filter) = args.filter.take_if(|filter| filter.contains(',')) {
-        trials.retain(|trial| filter.split(',').any(|part| !part.is_empty() && trial.name().contains(part)));
-    }
+    let all = || TOPICS.iter().copied().flatten().map(|(name, test)| trial(name, *test));
+    let trials = match args.filter.take_if(|filter| filter.contains([',', '*'])) {
+        Some(filter) => {
+            filter.split(',').filter(|part| !part.is_empty()).flat_map(|part| picked(part, all())).collect()
+        }
+        None => all().collect(),
+    };
     libtest_mimic::run(&args, trials)
+}
+
+/// What one part of a filter picks, as often as it says.
+fn picked(part: &str, all: impl Iterator<Item = Trial> + Clone) -> impl Iterator<Item = Trial> {
+    let (name, times) = match part.split_once('*') {
+        Some((name, times)) => (name, times.parse().unwrap_or(1)),
+        None => (part, 1),
+    };
+    std::iter::repeat_n(all.filter(move |trial| trial.name().contains(name)), times).flatten()
 }
 
 fn trial(name: &str, test: fn() -> Result<()>) -> Trial {

@@ -697,9 +697,10 @@ fn threads_that_end_leave_their_room() -> Result<()> {
     let count = scaled(20_000);
     let args = ["--by", "state", "--agg", "count()", "--agg", "sum(oncpu)"];
     let run = offcpu(&args).attached_to(&["exit-thread", &count.to_string()])?;
-    // One run each at least: its last.
-    let ends = whole(&run)?.row(&[("state", "X")])?.value("count()")?;
-    ensure_eq!(ends as u64, count + 1, "threads that ended in {run}");
+    // One run each at least: its last. The first thread may be preempted behind the end of its process, and spoor be
+    // gone before it runs for the last time.
+    let ends = whole(&run)?.row(&[("state", "X")])?.value("count()")? as u64;
+    ensure!((count..=count + 1).contains(&ends), "{ends} of {} threads that ended: {run}", count + 1);
     Ok(())
 }
 

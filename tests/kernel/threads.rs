@@ -1,5 +1,5 @@
 //! `spoor threads`: the times of a thread add up to its life, and its other columns are what the workload did.
-use spoor_tests::{Finished, Report, Result, Row, Work, ensure, ensure_eq, scaled, spoor, threads};
+use spoor_tests::{Finished, Report, Result, Row, Work, ensure, ensure_eq, scaled, spoor, threads, vm};
 
 crate::tests![
     times_of_a_busy_thread_add_up,
@@ -37,10 +37,15 @@ fn elapsed_ns(report: &Report) -> u64 {
     report.0["elapsed_ns"].as_u64().unwrap_or(0)
 }
 
-/// On the CPU, waiting and asleep is all that a thread can be: together it is the run, within 1 %.
+fn percent() -> u64 {
+    if vm::is_init() { 5 } else { 1 }
+}
+
+/// On the CPU, waiting and asleep is all that a thread can be: together it is the run, within 1 %, or 5 % in a virtual
+/// machine, where spoor itself waits long for a CPU between the one's clock and the other's.
 fn add_up(report: &Report, row: &Row, run: &Finished) -> Result<()> {
     let (sum, all) = (times(row)?.iter().sum::<u64>(), elapsed_ns(report));
-    ensure!(sum.abs_diff(all) * 100 <= all, "{sum} ns of {all} of {:?} in {run}", row.keys);
+    ensure!(sum.abs_diff(all) * 100 <= all * percent(), "{sum} ns of {all} of {:?} in {run}", row.keys);
     Ok(())
 }
 
@@ -86,7 +91,11 @@ fn times_of_every_thread_add_up() -> Result<()> {
     for row in report.rows()? {
         halves_add_up(&row, &run)?;
         let sum = times(&row)?.iter().sum::<u64>();
-        ensure!(sum <= elapsed_ns(&report) * 101 / 100, "{:?} lived longer than the run: {run}", row.keys);
+        ensure!(
+            sum <= elapsed_ns(&report) * (100 + percent()) / 100,
+            "{:?} lived longer than the run: {run}",
+            row.keys
+        );
     }
     Ok(())
 }
@@ -101,7 +110,7 @@ fn intervals_add_up() -> Result<()> {
         sum += times(&report.row(&[("tid", &pid)])?)?.iter().sum::<u64>();
         all += elapsed_ns(report);
     }
-    ensure!(sum.abs_diff(all) * 100 <= all, "{sum} ns of {all} in {run}");
+    ensure!(sum.abs_diff(all) * 100 <= all * percent(), "{sum} ns of {all} in {run}");
     Ok(())
 }
 
@@ -131,9 +140,9 @@ fn sleeps_are_voluntary_switches() -> Result<()> {
     const SLEEPS: i64 = 50;
     let (run, pid) = of(&["sleep-ns", "50", "2000000"], &[])?;
     let row = run.report_with_loss()?.row(&[("tid", &pid)])?;
-    // And the one into the wait behind `done`. One that the kernel did not tell may be in another.
+    // And the one into the wait behind `done`, if it came to that. One that the kernel did not tell may be in another.
     let untold = run.report_with_loss()?.lost_of_kind("switch_missed")? as i64;
-    let wanted = SLEEPS + 1 - untold..=SLEEPS + 1;
+    let wanted = SLEEPS - untold..=SLEEPS + 1;
     ensure!(wanted.contains(&row.value("voluntary")?), "voluntary switches are not {wanted:?} in {run}");
     let [_, _, blocked] = times(&row)?;
     ensure!(blocked >= SLEEPS as u64 * 2_000_000, "{blocked} ns asleep in {run}");

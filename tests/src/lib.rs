@@ -38,7 +38,7 @@ pub fn scaled(n: u64) -> u64 {
 macro_rules! ensure_eq {
     ($left:expr, $right:expr, $($why:tt)+) => {
         match (&$left, &$right) {
-            (left, right) => $crate::ensure!(left == right, "{}: {left:?}, not {right:?}", format_args!($($why)+)),
+            (left, right) => $crate::ensure!(left == right, "{left:?}, not {right:?}: {}", format_args!($($why)+)),
         }
     };
 }

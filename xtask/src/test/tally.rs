@@ -51,26 +51,29 @@ pub fn skipped(lines: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// `NAME: REASON` of each test that failed; the reason is the first line that says more than where it was.
+/// `NAME: REASON` of each test that failed; the reason is what was said up to the first empty line, in one.
 pub fn failed(lines: &[String]) -> Vec<String> {
     let mut failures: Vec<String> = Vec::new();
-    let mut wants_reason = false;
+    let mut in_reason = false;
     for line in lines {
         // libtest writes `---- NAME stdout ----`, libtest-mimic `---- NAME ----`.
         if let Some(name) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" ----")) {
-            failures.push(name.strip_suffix(" stdout").unwrap_or(name).to_owned());
-            wants_reason = true;
-        } else if wants_reason && !line.trim().is_empty() && !line.contains("panicked at ") {
+            failures.push(name.strip_suffix(" stdout").unwrap_or(name).to_owned() + ":");
+            in_reason = true;
+            continue;
+        }
+        in_reason &= !line.trim().is_empty() || failures.last().is_some_and(|failure| failure.ends_with(':'));
+        if in_reason && !line.contains("panicked at ") && !line.trim().is_empty() {
             let failure = failures.last_mut().expect("a name came before");
-            failure.push_str(": ");
-            failure.extend(line.trim().chars().take(REASON_SHOWN));
-            wants_reason = false;
+            failure.push(' ');
+            let room = REASON_SHOWN.saturating_sub(failure.chars().count());
+            failure.extend(line.trim().chars().take(room));
         }
     }
     failures
 }
 
-const REASON_SHOWN: usize = 300;
+const REASON_SHOWN: usize = 1500;
 
 #[cfg(test)]
 mod tests {
@@ -107,6 +110,6 @@ mod tests {
     fn failed_tests_tell_what_was_wrong() {
         let text = "test a ... FAILED\n\nfailures:\n\n---- a ----\nthread 'a' (7) panicked at x.rs:1:2:\nleft: 59\nright: 60\n\n\
                     ---- b stdout ----\nno such file\n\nfailures:\n    a\n    b\n";
-        assert_eq!(failed(&lines(text)), ["a: left: 59", "b: no such file"]);
+        assert_eq!(failed(&lines(text)), ["a: left: 59 right: 60", "b: no such file"]);
     }
 }
