@@ -3,7 +3,8 @@
 //! there, else raw_tp, and for the tracepoint's perf event (classic) where the kernel preempts the other two.
 //! Macros, since an object has the programs of its own crate only.
 
-/// `sched_process_fork`: a child of a target may become one. The closure hears of every child: tgid and tid.
+/// `sched_process_fork`: a child of a target may become one. The closure hears of every child: tgid and tid, and hears
+/// twice where `thread_start_again` is attached as well.
 #[macro_export]
 macro_rules! births {
     ($hears:expr) => {
@@ -16,6 +17,13 @@ macro_rules! births {
         #[::aya_ebpf::macros::raw_tracepoint(tracepoint = "sched_process_fork")]
         pub fn thread_start_raw(ctx: ::aya_ebpf::programs::RawTracePointContext) -> i32 {
             let (tgid, tid) = $crate::target::ids_of($crate::task::Kernel::<false>(ctx.arg(1)));
+            $crate::lives::started(tgid, tid, $hears)
+        }
+
+        /// At `task_newtask`, just before the other.
+        #[::aya_ebpf::macros::btf_tracepoint(function = "task_newtask")]
+        pub fn thread_start_again(ctx: ::aya_ebpf::programs::BtfTracePointContext) -> i32 {
+            let (tgid, tid) = $crate::target::ids_of($crate::task::Kernel::<true>(ctx.arg(0)));
             $crate::lives::started(tgid, tid, $hears)
         }
 

@@ -130,12 +130,16 @@ pub fn enable(request: &Request) -> Result<Enabled> {
     let provider = request.provider;
     let facts = provider.facts(request.clause);
     let probes = (provider.probes)(facts, request.target.listed().is_some());
+    let elsewhere: Option<Vec<Probe>> =
+        target::in_container().then(|| probes.iter().copied().flat_map(Probe::elsewhere).collect());
+    let not_preempted: &[Probe] = elsewhere.as_ref().unwrap_or(&probes);
     let needs_types = provider.walk.is_some() || probes.iter().any(|probe| probe.raw.is_none());
-    let found = look_up(provider, &probes);
+    let found = look_up(provider, not_preempted);
     let mut refusal = None;
     for path in Path::candidates(&found, !probes.is_empty()).into_iter().filter(|path| !needs_types || path.is_typed())
     {
-        match enable_by(path, request, facts, &probes, &found) {
+        let probes = if path.hook == Hook::Classic { not_preempted } else { &probes };
+        match enable_by(path, request, facts, probes, &found) {
             Ok(enabled) => return Ok(enabled),
             Err(error) => match error.downcast::<Refusal>() {
                 // The best way's refusal says the most, unless it was only not to be had.
@@ -228,8 +232,7 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     };
     let mut programs = Vec::new();
     for probe in probes {
-        let classic = probe.classic.filter(|classic| !classic.first_namespace_only || !target::in_container());
-        let (hook, name) = match (path.hook, classic) {
+        let (hook, name) = match (path.hook, probe.classic) {
             (Hook::Classic, Some(classic)) => (Hook::Classic, classic.program),
             (Hook::Classic | Hook::Typed, _) => (Hook::Typed, probe.typed),
             (Hook::Raw, _) => (Hook::Raw, probe.raw.context("the program needs types")?),
@@ -488,7 +491,13 @@ impl Enabled {
 
     /// Firings that programs missed since BPF ran on the CPU already. None: this kernel does not tell.
     pub fn recursion_misses(&self) -> Option<u64> {
-        self.loaded().map(|(_, program)| bpf::prog_info(program.as_fd()).ok()?.recursion_misses).sum()
+        let of = |program: &OwnedFd| bpf::prog_info(program.as_fd()).ok()?.recursion_misses;
+        let all: u64 = self.loaded().map(|(_, program)| of(program)).sum::<Option<u64>>()?;
+        // What one of two missed and the other saw.
+        let pairs = self.programs.windows(2).filter(|pair| pair[1].probe.again);
+        let seen: u64 =
+            pairs.map(|pair| Some(of(&pair[0].program)?.max(of(&pair[1].program)?))).sum::<Option<u64>>()?;
+        Some(all.saturating_sub(seen))
     }
 
     fn loaded(&self) -> impl Iterator<Item = (&'static str, &OwnedFd)> {

@@ -1,5 +1,5 @@
 //! The tracepoints that follow births, ends and execs of threads (probes-ebpf/src/lives.rs).
-use super::{Classic, Probe};
+use super::{Classic, Probe, Second};
 
 const fn probe(
     tracepoint: &'static str,
@@ -8,12 +8,17 @@ const fn probe(
     event: &'static str,
     program: &'static str,
 ) -> Probe {
-    Probe { tracepoint, typed, raw: Some(raw), classic: Some(Classic { event, program, first_namespace_only: false }) }
+    let classic = Some(Classic { event, program, elsewhere: None });
+    Probe { tracepoint, typed, raw: Some(raw), classic, again: false }
 }
 
 pub const THREAD_START: Probe = Probe {
     // The record of sched_process_fork does not say whether the child is a thread.
-    classic: Some(Classic { event: "task/task_newtask", program: "thread_start_classic", first_namespace_only: true }),
+    classic: Some(Classic {
+        event: "task/task_newtask",
+        program: "thread_start_classic",
+        elsewhere: Some(Second { tracepoint: "task_newtask", typed: "thread_start_again" }),
+    }),
     ..probe("sched_process_fork", "thread_start", "thread_start_raw", "", "")
 };
 pub const THREAD_END: Probe =

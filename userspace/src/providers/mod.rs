@@ -118,6 +118,8 @@ pub struct Probe {
     pub raw: Option<&'static str>,
     /// For a perf event. None: no record has what the program needs, or it is never preempted.
     pub classic: Option<Classic>,
+    /// It tells what the probe before it tells: only what both miss is missed.
+    pub again: bool,
 }
 
 /// A program for a tracepoint's perf event: it gets a record instead of the tracepoint's arguments.
@@ -126,8 +128,33 @@ pub struct Classic {
     /// Below tracefs's `events`, such as `sched/sched_process_exit`.
     pub event: &'static str,
     pub program: &'static str,
-    /// The record's numbers are those of the first PID namespace, and the program has no others.
-    pub first_namespace_only: bool,
+    /// The record's numbers are those of the first PID namespace, and the program has no others: where spoor is in
+    /// another, this program is attached beside the typed one. The kernel passes over a program that it has preempted
+    /// on this CPU; what one of the two misses, the other sees.
+    pub elsewhere: Option<Second>,
+}
+
+/// A typed program at another tracepoint that tells the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Second {
+    pub tracepoint: &'static str,
+    pub typed: &'static str,
+}
+
+impl Probe {
+    /// The probes for a PID namespace that is not the first.
+    pub fn elsewhere(self) -> impl Iterator<Item = Probe> {
+        let second = self.classic.and_then(|classic| classic.elsewhere);
+        let classic = self.classic.filter(|_| second.is_none());
+        let second = second.map(|Second { tracepoint, typed }| Probe {
+            tracepoint,
+            typed,
+            raw: None,
+            classic: None,
+            again: true,
+        });
+        [Probe { classic, ..self }].into_iter().chain(second)
+    }
 }
 
 /// A map of what has begun and not ended, by keys of 8 bytes.

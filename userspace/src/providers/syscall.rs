@@ -131,11 +131,11 @@ fn default_columns(latency: bool) -> Vec<(&'static str, &'static str, &'static s
 }
 
 const fn probe(tracepoint: &'static str, typed: &'static str, raw: &'static str, classic: Classic) -> Probe {
-    Probe { tracepoint, typed, raw: Some(raw), classic: Some(classic) }
+    Probe { tracepoint, typed, raw: Some(raw), classic: Some(classic), again: false }
 }
 
 const fn classic(event: &'static str, program: &'static str) -> Classic {
-    Classic { event, program, first_namespace_only: false }
+    Classic { event, program, elsewhere: None }
 }
 
 const SYS_EXIT: Probe =
