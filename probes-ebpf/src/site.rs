@@ -68,13 +68,13 @@ pub unsafe fn arguments(ctx: *mut c_void, to: *mut u64, scratch: *mut u64) {
     let _ = (ctx, to, scratch, ARGUMENTS_MARKER);
 }
 
-/// Whether `flag` was 0; it is 1 from then on. At once, where programs can be preempted in between; the kernels that have no
-/// such instruction do not preempt them.
+/// Whether `owner` was 0; then it is `who` from now on. At once, where programs can be preempted in between; the kernels that
+/// have no such instruction do not preempt them.
 ///
 /// # Safety
 /// A live, aligned map value.
 #[inline(always)]
-pub unsafe fn take(flag: *mut u64) -> bool {
+pub unsafe fn take(owner: *mut u64, who: u64) -> bool {
     let before: u64;
     #[cfg(target_arch = "bpf")]
     // SAFETY: the caller's promise, which the verifier checks.
@@ -82,13 +82,14 @@ pub unsafe fn take(flag: *mut u64) -> bool {
         asm!(
             "call {marker}",
             marker = const EXCHANGE_MARKER,
-            inlateout("r1") flag => _,
-            lateout("r0") before, lateout("r2") _, lateout("r3") _, lateout("r4") _, lateout("r5") _,
+            inlateout("r1") owner => _,
+            inlateout("r2") who => _,
+            lateout("r0") before, lateout("r3") _, lateout("r4") _, lateout("r5") _,
         );
     }
     #[cfg(not(target_arch = "bpf"))]
     {
-        let _ = flag;
+        let _ = (owner, who);
         before = EXCHANGE_MARKER as u64;
     }
     before == 0

@@ -282,7 +282,7 @@ pub(crate) fn claim() -> Option<*mut Scratch> {
         let scratch = SCRATCH.get_ptr_mut(slot)?;
         // SAFETY: a live map value. A look first costs less than an exchange that fails.
         unsafe {
-            if again(&(*scratch).in_use) == 0 && site::take(addr_of_mut!((*scratch).in_use)) {
+            if again(&(*scratch).in_use) == 0 && site::take(addr_of_mut!((*scratch).in_use), 1) {
                 return Some(scratch);
             }
         }

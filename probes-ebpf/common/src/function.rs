@@ -60,6 +60,21 @@ pub struct Call {
     pub args: [u64; ARGUMENTS_MAX],
 }
 
+/// Value of the array `FIRST_CALLS`: the call that a thread is in the middle of, where one slot is enough. Each thread has
+/// [`FIRST_CALLS_EACH`] of them, which it shares with threads whose numbers end alike.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct FirstCall {
+    /// Address of the task whose call it is; 0: the slot is free.
+    pub task: u64,
+    pub tid: u64,
+    pub call: Call,
+}
+
+/// Powers of two.
+pub const FIRST_CALLS: u32 = 4096;
+pub const FIRST_CALLS_EACH: u32 = 4;
+
 /// Threads whose calls are noted, 6 KiB each; and how many where the kernel takes memory for all of them in advance.
 pub const THREADS_MAX: u32 = 4096;
 pub const THREADS_IN_ADVANCE: u32 = 1024;

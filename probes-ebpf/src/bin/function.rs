@@ -14,14 +14,14 @@ use aya_ebpf::{
     EbpfContext, Global,
     helpers::bpf_ktime_get_ns,
     macros::{kprobe, map},
-    maps::HashMap,
+    maps::{Array, HashMap},
     programs::ProbeContext,
 };
 use probes_common::{
     clause::{Head, TEXTS},
     function::{
-        ARGUMENTS_MAX, AT_ENTRY, CALLS_MAX, Call, Calls, FACT_KSTACK, FACT_RETURN, FACT_USTACK, FunctionFiring,
-        IN_USER, TEXT_OF_RETURN, TEXT_UNUSED, THREADS_MAX,
+        ARGUMENTS_MAX, AT_ENTRY, CALLS_MAX, Call, Calls, FACT_KSTACK, FACT_RETURN, FACT_USTACK, FIRST_CALLS,
+        FIRST_CALLS_EACH, FirstCall, FunctionFiring, IN_USER, TEXT_OF_RETURN, TEXT_UNUSED, THREADS_MAX,
     },
     loss::LossKind,
     stack::{FRAMES_MAX, NO_STACK},
@@ -52,6 +52,14 @@ static ALL_MEANT: Global<u32> = Global::new(0);
 /// 1 where probes are put into the targets alone.
 #[unsafe(no_mangle)]
 static CONFINED: Global<u32> = Global::new(0);
+
+/// 1 where the kernel has atomic exchanges: a slot can be taken that threads on other CPUs want, too.
+#[unsafe(no_mangle)]
+static EXCHANGES: Global<u32> = Global::new(0);
+
+/// Asked before `CALLS`: an array is looked up in a fifth of the time.
+#[map]
+static FIRST: Array<FirstCall> = Array::with_max_entries(FIRST_CALLS, 0);
 
 #[map]
 static CALLS: HashMap<u64, Calls> = HashMap::with_max_entries(THREADS_MAX, 0);
@@ -89,30 +97,16 @@ pub fn hit(ctx: ProbeContext) -> u32 {
 pub fn enter(ctx: ProbeContext) -> u32 {
     let ctx = ctx.as_ptr();
     let Some(head) = target() else { return 0 };
-    let Some(calls) = calls_of(&head) else {
-        loss::count(LossKind::StartFull);
-        return 0;
-    };
     let (frame, point) = (site::frame(ctx), site::point(ctx));
-    // SAFETY: `calls` is a live map value that only programs of this thread write.
+    let Some(call) = first_slot(&head, frame, point).or_else(|| next_slot(&head, frame, point)) else { return 0 };
+    // SAFETY: a live map value, which is this call's until it returns.
     unsafe {
-        let mut top = addr_of_mut!((*calls).top).read_volatile();
-        if top >= CALLS_MAX as u64 {
-            make_room(calls, frame, point);
-            top = addr_of_mut!((*calls).top).read_volatile();
-            if top >= CALLS_MAX as u64 {
-                loss::count(LossKind::TooDeep);
-                return 0;
-            }
-        }
-        let call = slot(calls, top);
         (*call).frame = frame;
         (*call).point = point;
         if ARGUMENTS.load() != 0 {
             let mut scratch = 0;
             site::arguments(ctx, addr_of_mut!((*call).args).cast(), &mut scratch);
         }
-        addr_of_mut!((*calls).top).write_volatile(top + 1);
         // Last: what is above is no part of the call.
         (*call).time_ns = bpf_ktime_get_ns();
     }
@@ -126,20 +120,43 @@ pub fn leave(ctx: ProbeContext) -> u32 {
     let ctx = ctx.as_ptr();
     let Some(head) = target() else { return 0 };
     let (frame_number, point) = (site::frame(ctx), site::point(ctx));
-    let Some(calls) = CALLS.get_ptr_mut(head.task).filter(|calls| find(*calls, frame_number, point)) else {
-        loss::count(LossKind::BeganBefore);
-        return 0;
-    };
     let mut firing = MaybeUninit::<FunctionFiring>::uninit();
     let mut frame = Frame::uninit();
     let at = firing.as_mut_ptr();
-    // SAFETY: as in `hit` and `enter`.
+    // SAFETY: as in `hit` and `enter`. What was noted is copied before the slot is free.
     unsafe {
-        let found = addr_of_mut!((*calls).found).read_volatile();
-        let call = slot(calls, found);
+        if let Some(first) = first_call(&head, point)
+            .filter(|first| (**first).task == head.task && is_of(&raw const (**first).call, frame_number, point))
+        {
+            end(addr_of_mut!((*first).call), now, at);
+            addr_of_mut!((*first).task).write_volatile(0);
+        } else if let Some(calls) = CALLS.get_ptr_mut(head.task).filter(|calls| find(*calls, frame_number, point)) {
+            let found = addr_of_mut!((*calls).found).read_volatile();
+            end(slot(calls, found), now, at);
+            // As a rule the last that began is the first that ends.
+            if found + 1 == addr_of_mut!((*calls).top).read_volatile() {
+                addr_of_mut!((*calls).top).write_volatile(found);
+            }
+        } else {
+            loss::count(LossKind::BeganBefore);
+            return 0;
+        }
         addr_of_mut!((*at).head).write(head);
         addr_of_mut!((*at).point).write(point & !AT_ENTRY);
         addr_of_mut!((*at).ret).write(site::returned(ctx));
+    }
+    fire(ctx, &mut firing, &mut frame);
+    0
+}
+
+/// Gives what was noted to the firing; the slot is free from then on.
+///
+/// # Safety
+/// `call` is in a live map value, `at` this program's own stack.
+#[inline(always)]
+unsafe fn end(call: *mut Call, now: u64, at: *mut FunctionFiring) {
+    // SAFETY: the caller's promise.
+    unsafe {
         addr_of_mut!((*at).elapsed_ns).write(now - (*call).time_ns);
         let mut argument = 0;
         while argument < ARGUMENTS_MAX {
@@ -148,14 +165,84 @@ pub fn leave(ctx: ProbeContext) -> u32 {
             }
             argument += 1;
         }
-        (*call).time_ns = 0;
-        // As a rule the last that began is the first that ends.
-        if found + 1 == addr_of_mut!((*calls).top).read_volatile() {
-            addr_of_mut!((*calls).top).write_volatile(found);
-        }
+        addr_of_mut!((*call).time_ns).write_volatile(0);
     }
-    fire(ctx, &mut firing, &mut frame);
-    0
+}
+
+/// # Safety
+/// `call` is in a live map value.
+#[inline(always)]
+unsafe fn is_of(call: *const Call, frame: u64, point: u64) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { (*call).frame == frame && (*call).point == point && (*call).time_ns != 0 }
+}
+
+/// The thread's first slot for calls of this point; others may have it.
+#[inline(always)]
+fn first_call(head: &Head, point: u64) -> Option<*mut FirstCall> {
+    if EXCHANGES.load() == 0 {
+        return None;
+    }
+    let of_thread = head.pid_tgid as u32 * FIRST_CALLS_EACH;
+    FIRST.get_ptr_mut((of_thread + point as u32 % FIRST_CALLS_EACH) % FIRST_CALLS)
+}
+
+/// That slot for a call that begins, if it is free, or was left to a call that will not return: another one of the same
+/// function is in its place on the stack.
+#[inline(always)]
+fn first_slot(head: &Head, frame: u64, point: u64) -> Option<*mut Call> {
+    let first = first_call(head, point)?;
+    // SAFETY: a live map value. Who is its owner writes to it, but for an interrupt's program, which leaves before that.
+    unsafe {
+        let call = addr_of_mut!((*first).call);
+        if site::take(addr_of_mut!((*first).task), head.task) {
+            (*first).tid = head.pid_tgid & 0xffff_ffff;
+        } else if (*first).task == head.task && is_of(call, frame, point) {
+            loss::count(LossKind::StartOverwritten);
+        } else {
+            return None;
+        }
+        Some(call)
+    }
+}
+
+/// How many first slots the thread has in use.
+#[inline(always)]
+fn first_calls(head: &Head) -> u64 {
+    let (mut count, mut number) = (0, 0);
+    while number < FIRST_CALLS_EACH {
+        // SAFETY: a live map value.
+        count += first_call(head, number.into()).is_some_and(|first| unsafe { (*first).task } == head.task) as u64;
+        number += 1;
+    }
+    count
+}
+
+/// A slot of the thread's other calls: as many in all as the kernel waits for.
+#[inline(always)]
+fn next_slot(head: &Head, frame: u64, point: u64) -> Option<*mut Call> {
+    let Some(calls) = calls_of(head) else {
+        loss::count(LossKind::StartFull);
+        return None;
+    };
+    // SAFETY: `calls` is a live map value that only programs of this thread write.
+    unsafe {
+        let mut top = addr_of_mut!((*calls).top).read_volatile();
+        if top >= (CALLS_MAX as u32 - FIRST_CALLS_EACH).into() {
+            let room = CALLS_MAX as u64 - first_calls(head);
+            if top >= room {
+                make_room(calls, frame, point);
+                top = addr_of_mut!((*calls).top).read_volatile();
+                if top >= room {
+                    loss::count(LossKind::TooDeep);
+                    return None;
+                }
+            }
+        }
+        // Free until it has a time.
+        addr_of_mut!((*calls).top).write_volatile(top + 1);
+        Some(slot(calls, top))
+    }
 }
 
 /// The current task as a firing's head, if it is one that the user asked for.
@@ -307,8 +394,7 @@ fn find(calls: *mut Calls, frame: u64, point: u64) -> bool {
                 return false;
             }
             found.write_volatile(number - 1);
-            let call = slot(calls, number - 1);
-            if (*call).frame == frame && (*call).point == point && (*call).time_ns != 0 {
+            if is_of(slot(calls, number - 1), frame, point) {
                 return true;
             }
             looked += 1;
@@ -350,6 +436,22 @@ fn make_room(calls: *mut Calls, frame: u64, point: u64) {
 fn forget(head: &Head) {
     if !wants(FACT_RETURN) {
         return;
+    }
+    let mut number = 0;
+    while number < FIRST_CALLS_EACH {
+        if let Some(first) = first_call(head, number.into()) {
+            // SAFETY: a live map value; the owner is this thread.
+            unsafe {
+                if (*first).task == head.task {
+                    if (*first).call.time_ns != 0 {
+                        loss::count(LossKind::NeverReturned);
+                    }
+                    addr_of_mut!((*first).call.time_ns).write_volatile(0);
+                    addr_of_mut!((*first).task).write_volatile(0);
+                }
+            }
+        }
+        number += 1;
     }
     let Some(calls) = CALLS.get_ptr_mut(head.task) else { return };
     // SAFETY: a live map value.

@@ -192,6 +192,7 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     let confined = request.points.is_some() && points::is_confined(request.target);
     shared.push(("CONFINED", u32::from(confined).to_ne_bytes().to_vec()));
     shared.push(("ALL_MEANT", u32::from(all_meant).to_ne_bytes().to_vec()));
+    shared.push(("EXCHANGES", u32::from(machine.compare_exchange).to_ne_bytes().to_vec()));
     shared.push(("TASK_PT_REGS", u32::from(path.task_pt_regs).to_ne_bytes().to_vec()));
     shared.extend(arch::globals(found));
     let own = (provider.globals)(&kernel, facts);

@@ -4,8 +4,8 @@ use std::mem::{offset_of, size_of};
 
 use probes_common::clause::TEXTS;
 use probes_common::function::{
-    ARGUMENTS_MAX, Call, Calls, FACT_KSTACK, FACT_RETURN, FACT_USTACK, FunctionFiring, MODULE_BITS, MODULE_SHIFT,
-    TEXT_OF_RETURN, TEXT_UNUSED, THREADS_IN_ADVANCE, THREADS_MAX,
+    ARGUMENTS_MAX, Call, Calls, FACT_KSTACK, FACT_RETURN, FACT_USTACK, FIRST_CALLS, FirstCall, FunctionFiring,
+    MODULE_BITS, MODULE_SHIFT, TEXT_OF_RETURN, TEXT_UNUSED, THREADS_IN_ADVANCE, THREADS_MAX,
 };
 
 use probes_common::text::TEXT_BYTES_MAX;
@@ -161,14 +161,33 @@ pub static PROVIDER: Provider = Provider {
     walk: None,
     members: &[],
     globals,
-    map_entries: |facts| vec![("CALLS", if facts & FACT_RETURN != 0 { THREADS_MAX } else { 1 })],
+    map_entries: |facts| {
+        let timed = |entries| if facts & FACT_RETURN != 0 { entries } else { 1 };
+        vec![("FIRST", timed(FIRST_CALLS)), ("CALLS", timed(THREADS_MAX))]
+    },
     map_contents: |_| Vec::new(),
-    in_flight: Some(InFlight {
-        map: "CALLS",
-        facts: FACT_RETURN,
-        value_words: size_of::<Calls>() / 8,
-        describe: begun,
-    }),
+    in_flight: &[
+        InFlight {
+            map: "FIRST",
+            entries: Some(FIRST_CALLS),
+            facts: FACT_RETURN,
+            value_words: size_of::<FirstCall>() / 8,
+            describe: |words, scope| {
+                let call = &words[offset_of!(FirstCall, call) / 8..];
+                begun(words[offset_of!(FirstCall, tid) / 8], call, scope).into_iter().collect()
+            },
+        },
+        InFlight {
+            map: "CALLS",
+            entries: None,
+            facts: FACT_RETURN,
+            value_words: size_of::<Calls>() / 8,
+            describe: |words, scope| {
+                let calls = words[offset_of!(Calls, slots) / 8..].chunks_exact(size_of::<Call>() / 8);
+                calls.filter_map(|call| begun(words[offset_of!(Calls, tid) / 8], call, scope)).collect()
+            },
+        },
+    ],
     event_text: |_, _| unreachable!("calls are not streamed"),
     event_json: |_, _| unreachable!("calls are not streamed"),
 };
@@ -208,20 +227,15 @@ fn globals(kernel: &Kernel, facts: u32) -> Vec<Constant> {
     ]
 }
 
-/// What a thread is in the middle of, from the words of its [`Calls`].
-fn begun(words: &[u64], scope: &Scope) -> Vec<Begun> {
-    const SLOTS: usize = offset_of!(Calls, slots) / 8;
-    const CALL: usize = size_of::<Call>() / 8;
-    let names = scope.field("func").and_then(|field| match field.kind {
-        Kind::Enumeration(names) => Some(names),
-        _ => None,
-    });
-    let tid = words[offset_of!(Calls, tid) / 8];
-    let begun = |call: &[u64]| {
-        let (since_ns, point) = (call[offset_of!(Call, time_ns) / 8], call[offset_of!(Call, point) / 8]);
-        let number = point & u64::from(u32::MAX);
-        let what = names.map_or_else(String::new, |names| names.name(number).into_owned());
-        (since_ns != 0).then_some(Begun { since_ns, tid, what })
+/// What thread `tid` is in the middle of, from the words of a [`Call`].
+fn begun(tid: u64, call: &[u64], scope: &Scope) -> Option<Begun> {
+    let (since_ns, point) = (call[offset_of!(Call, time_ns) / 8], call[offset_of!(Call, point) / 8]);
+    if since_ns == 0 {
+        return None;
+    }
+    let what = match scope.field("func")?.kind {
+        Kind::Enumeration(names) => names.name(point & u64::from(u32::MAX)).into_owned(),
+        _ => String::new(),
     };
-    words[SLOTS..].chunks_exact(CALL).filter_map(begun).collect()
+    Some(Begun { since_ns, tid, what })
 }

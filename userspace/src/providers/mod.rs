@@ -67,7 +67,7 @@ pub struct Provider {
     /// What its maps hold from the start: map, key, value.
     pub map_contents: fn(facts: u32) -> Vec<Content>,
     /// What has begun and not ended.
-    pub in_flight: Option<InFlight>,
+    pub in_flight: &'static [InFlight],
     /// A streamed record as a line, and as a line of JSON; what its texts lack.
     pub event_text: fn(&Record, &mut Vec<u8>) -> TextFaults,
     pub event_json: fn(&Record, &mut Vec<u8>) -> TextFaults,
@@ -157,10 +157,12 @@ impl Probe {
     }
 }
 
-/// A map of what has begun and not ended, by keys of 8 bytes.
+/// A map of what has begun and not ended.
 #[derive(Debug, Clone, Copy)]
 pub struct InFlight {
     pub map: &'static str,
+    /// An array with as many; None: a hash with keys of 8 bytes.
+    pub entries: Option<u32>,
     /// Gathered only with these facts.
     pub facts: u32,
     pub value_words: usize,

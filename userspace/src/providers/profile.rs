@@ -67,7 +67,7 @@ pub static PROVIDER: Provider = Provider {
     globals: |_, facts| vec![("FACTS", facts.to_ne_bytes().to_vec())],
     map_entries: |_| Vec::new(),
     map_contents: |_| Vec::new(),
-    in_flight: None,
+    in_flight: &[],
     event_text: |_, _| unreachable!("samples are not streamed"),
     event_json: |_, _| unreachable!("samples are not streamed"),
 };

@@ -183,7 +183,7 @@ pub static PROVIDER: Provider = Provider {
     globals,
     map_entries: |facts| vec![("STANDING", if facts & FACT_USTACK != 0 { THREADS_MAX } else { 1 })],
     map_contents: |_| Vec::new(),
-    in_flight: None,
+    in_flight: &[],
     event_text: |_, _| unreachable!("switches are not streamed"),
     event_json: |_, _| unreachable!("switches are not streamed"),
 };

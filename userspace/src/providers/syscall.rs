@@ -100,8 +100,9 @@ pub static PROVIDER: Provider = Provider {
     globals,
     map_entries,
     map_contents,
-    in_flight: Some(InFlight {
+    in_flight: &[InFlight {
         map: "START",
+        entries: None,
         facts: FACT_ELAPSED,
         value_words: size_of::<Start>() / 8,
         describe: |start, _| {
@@ -112,7 +113,7 @@ pub static PROVIDER: Provider = Provider {
             };
             if begun.since_ns == 0 { Vec::new() } else { vec![begun] }
         },
-    }),
+    }],
     event_text: |record, out| shown(record, out, strace::line),
     event_json: |record, out| shown(record, out, strace::json),
 };

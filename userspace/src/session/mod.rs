@@ -454,13 +454,13 @@ impl Session {
 
     /// What has begun and not ended, with how long it has lasted.
     fn in_flight(&self, now_ns: u64) -> Result<Vec<String>> {
-        let Some(begun) = self.plan.provider.in_flight.filter(|begun| self.enabled.facts & begun.facts != 0) else {
-            return Ok(Vec::new());
-        };
-        let map = self.enabled.maps[begun.map].as_fd();
-        let values = snapshot::read_hash(map, begun.value_words).context("read what is in flight")?;
-        let mut calls: Vec<Begun> =
-            values.iter().flat_map(|(_, value)| (begun.describe)(value, &self.plan.scope)).collect();
+        let mut calls: Vec<Begun> = Vec::new();
+        for begun in self.plan.provider.in_flight.iter().filter(|begun| self.enabled.facts & begun.facts != 0) {
+            let map = self.enabled.maps[begun.map].as_fd();
+            let values =
+                snapshot::read_values(map, begun.entries, begun.value_words).context("read what is in flight")?;
+            calls.extend(values.iter().flat_map(|value| (begun.describe)(value, &self.plan.scope)));
+        }
         calls.retain(|call| call.since_ns < now_ns);
         calls.sort_by_key(|call| call.since_ns);
         let in_words = |call: &Begun| {

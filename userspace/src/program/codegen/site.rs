@@ -133,12 +133,14 @@ pub fn compile(site: &Site, machine: &Machine) -> Result<Vec<(i32, Code)>> {
 pub fn exchange(atomically: bool) -> Result<Code> {
     let mut asm = Assembler::default();
     if atomically {
-        asm.alu_imm(Alu::Mov, R0, 1);
-        asm.exchange(R1, 0, R0);
+        asm.alu_imm(Alu::Mov, R0, 0);
+        asm.compare_exchange(R1, 0, R2);
     } else {
+        let taken = asm.label();
         asm.load(Size::B8, R0, R1, 0);
-        asm.alu_imm(Alu::Mov, R2, 1);
+        asm.jump_imm(Jump::Ne, R0, 0, taken);
         asm.store(Size::B8, R1, 0, R2);
+        asm.bind(taken);
     }
     asm.finish().map_err(|_| super::CodegenError::TooLong)
 }
