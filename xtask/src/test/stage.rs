@@ -14,6 +14,8 @@ pub struct Stage {
     pub skips: Vec<String>,
     /// Single tests that failed, with what was wrong.
     pub failures: Vec<String>,
+    /// Single tests that failed at first, and what was wrong then.
+    pub unstable: Vec<String>,
     pub took: Duration,
 }
 
@@ -31,19 +33,20 @@ impl Stage {
         if trouble.is_some() && counts.failed == 0 {
             counts.failed = 1; // The program itself: a crash must not count as nothing.
         }
-        let (skips, failures) = (tally::skipped(lines), tally::failed(lines));
-        Self { name: name.into(), counts, why: trouble.unwrap_or_default(), skips, failures, took }
+        let (skips, failures, unstable) = (tally::skipped(lines), tally::failed(lines), tally::unstable(lines));
+        Self { name: name.into(), counts, why: trouble.unwrap_or_default(), skips, failures, unstable, took }
     }
 
     pub fn failed(name: impl Into<String>, why: String, took: Duration) -> Self {
-        let counts = Counts { failed: 1, ..Counts::default() };
-        Self { name: name.into(), counts, why, skips: Vec::new(), failures: Vec::new(), took }
+        Self::whole(name.into(), Counts { failed: 1, ..Counts::default() }, why, took)
     }
 
     pub fn skipped(name: impl Into<String>, why: impl Into<String>) -> Self {
-        let counts = Counts { skipped: 1, ..Counts::default() };
-        let (why, took) = (why.into(), Duration::ZERO);
-        Self { name: name.into(), counts, why, skips: Vec::new(), failures: Vec::new(), took }
+        Self::whole(name.into(), Counts { skipped: 1, ..Counts::default() }, why.into(), Duration::ZERO)
+    }
+
+    fn whole(name: String, counts: Counts, why: String, took: Duration) -> Self {
+        Self { name, counts, why, skips: Vec::new(), failures: Vec::new(), unstable: Vec::new(), took }
     }
 
     fn verdict(&self) -> &'static str {
@@ -55,7 +58,7 @@ impl Stage {
     }
 }
 
-/// One line per stage, one per skipped or failed test, and the totals as the very last line.
+/// One line per stage, one per skipped, unstable or failed test, and the totals as the very last line.
 pub fn summary(stages: &[Stage]) -> (String, Counts) {
     let mut text = String::new();
     let mut total = Counts::default();
@@ -76,6 +79,9 @@ pub fn summary(stages: &[Stage]) -> (String, Counts) {
         text.push('\n');
         for skip in &stage.skips {
             let _ = writeln!(text, "{:width$}  skipped {skip}", "");
+        }
+        for unstable in &stage.unstable {
+            let _ = writeln!(text, "{:width$}  UNSTABLE {unstable}", "");
         }
         for failure in &stage.failures {
             let _ = writeln!(text, "{:width$}  FAILED  {failure}", "");

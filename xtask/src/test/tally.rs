@@ -73,6 +73,12 @@ pub fn failed(lines: &[String]) -> Vec<String> {
     failures
 }
 
+/// `NAME: REASON` of each test that failed at first, and passed when it ran once more.
+pub fn unstable(lines: &[String]) -> Vec<String> {
+    let failed = lines.iter().filter_map(|line| line.strip_prefix("unstable "));
+    failed.map(|line| line.chars().take(REASON_SHOWN).collect()).collect()
+}
+
 const REASON_SHOWN: usize = 1500;
 
 #[cfg(test)]
@@ -104,6 +110,12 @@ mod tests {
                     test e ... ignored (no BTF (yet))";
         let expected = ["b: not supported: no ringbuf", "c", "e: no BTF (yet)"];
         assert_eq!(skipped(&lines(text)), expected);
+    }
+
+    #[test]
+    fn tests_that_passed_at_the_second_try_are_told() {
+        let text = "test a ... \nunstable a: 59, not 60\nok\ntest b ... ok";
+        assert_eq!(unstable(&lines(text)), ["a: 59, not 60"]);
     }
 
     #[test]
