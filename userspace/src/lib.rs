@@ -13,6 +13,7 @@ pub mod resolve;
 pub mod session;
 pub mod sinks;
 pub mod snapshot;
+pub mod sockets;
 pub mod stream;
 pub mod symbolize;
 pub mod sys;

@@ -5,6 +5,7 @@ pub mod bpf;
 pub mod command;
 pub mod files;
 pub mod memory;
+pub mod net;
 pub mod perf;
 pub mod perf_ring;
 pub mod process;

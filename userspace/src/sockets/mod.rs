@@ -1,0 +1,8 @@
+//! Sockets as the kernel and /proc tell of them: whose they are, how full, and what each namespace's counters say.
+//! Knows no BPF and no provider; prints nothing.
+pub mod counters;
+pub mod diag;
+pub mod namespaces;
+pub mod owners;
+
+mod proc_udp;

@@ -1,0 +1,165 @@
+//! The network namespaces of a machine: /proc in, the ways into each of them out.
+//! Holds none of them open: a namespace that is held does not end with its last process, nor do its devices.
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Error, ErrorKind, Result};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::program::error::printable;
+use crate::sys::net;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    /// As in `net:[4026531840]`.
+    pub inode: u64,
+    /// The name that `ip netns` has for it.
+    pub name: Option<String>,
+    /// A process in it: the one with the lowest PID. None where only the name keeps it.
+    pub pid: Option<u32>,
+    door: Door,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Door {
+    /// The calling process is in it.
+    Own,
+    File(PathBuf),
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Namespaces {
+    /// The own one first, the others by number.
+    pub known: Vec<Namespace>,
+    /// Processes whose namespace we may not know (EACCES: another user's).
+    pub hidden: Vec<u32>,
+}
+
+/// Where `ip netns` and Docker keep their names.
+const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
+
+/// Of all processes that /proc shows, and those that have a name and no process.
+///
+/// Errors: /proc is not there. Kernel: 3.0.
+pub fn namespaces() -> Result<Namespaces> {
+    let own = fs::metadata("/proc/self/ns/net")?;
+    let mut found = BTreeMap::new();
+    let mut hidden = Vec::new();
+    for pid in processes()? {
+        match inode_of(pid) {
+            Ok(inode) => {
+                found.entry(inode).or_insert_with(|| Namespace { inode, name: None, pid: Some(pid), door: way(pid) });
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => hidden.push(pid),
+            // It has ended.
+            Err(_) => {}
+        }
+    }
+    for (path, name) in NAMED.iter().flat_map(|folder| named(Path::new(folder))) {
+        let Ok(about) = fs::metadata(&path) else { continue };
+        // A name whose namespace is gone is an empty file.
+        if about.dev() == own.dev() {
+            let new = Namespace { inode: about.ino(), name: None, pid: None, door: Door::File(path) };
+            found.entry(about.ino()).or_insert(new).name.get_or_insert(name);
+        }
+    }
+    let mut first = found.remove(&own.ino());
+    if let Some(first) = &mut first {
+        first.door = Door::Own;
+    }
+    Ok(Namespaces { known: first.into_iter().chain(found.into_values()).collect(), hidden })
+}
+
+/// Does something in a namespace; in all but the own one on a thread of its own.
+///
+/// Errors: `PermissionDenied` where we may not enter; `NotFound` where it is gone.
+pub fn within<T: Send>(namespace: &Namespace, act: impl FnOnce() -> T + Send) -> Result<T> {
+    match &namespace.door {
+        Door::Own => Ok(act()),
+        Door::File(path) => net::within(open(path, namespace.inode)?.as_fd(), act),
+    }
+}
+
+/// Through the process that it was found by, else through any that is in it now.
+fn open(path: &Path, inode: u64) -> Result<File> {
+    let open = |path: &Path| {
+        // What only has the name must not make us wait.
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        if file.metadata()?.ino() == inode { Ok(file) } else { Err(gone()) }
+    };
+    match open(path) {
+        Err(error) if error.kind() != ErrorKind::PermissionDenied => {
+            let other = processes()?.into_iter().find(|pid| inode_of(*pid).is_ok_and(|its| its == inode));
+            other.map_or(Err(error), |pid| open(&namespace_file(pid)))
+        }
+        opened => opened,
+    }
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::NotFound, "the namespace is gone")
+}
+
+fn way(pid: u32) -> Door {
+    Door::File(namespace_file(pid))
+}
+
+fn namespace_file(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/ns/net"))
+}
+
+fn inode_of(pid: u32) -> Result<u64> {
+    let link = fs::read_link(namespace_file(pid))?;
+    let number = link.to_str().and_then(|link| link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok());
+    number.ok_or_else(|| Error::new(ErrorKind::InvalidData, "not a network namespace"))
+}
+
+/// All processes that /proc shows, by number.
+pub fn processes() -> Result<Vec<u32>> {
+    let entries = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut pids: Vec<u32> = entries.collect();
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+fn named(folder: &Path) -> Vec<(PathBuf, String)> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut named: Vec<_> = entries
+        .filter_map(|entry| Some((entry.as_ref().ok()?.path(), entry.ok()?.file_name().to_string_lossy().into_owned())))
+        .collect();
+    named.sort_unstable();
+    named
+}
+
+impl Namespace {
+    /// True where the calling process is in it.
+    pub fn is_own(&self) -> bool {
+        self.door == Door::Own
+    }
+
+    /// What /proc tells of it without entering, where a process is in it: /proc/PID/net.
+    pub fn folder(&self) -> Option<PathBuf> {
+        Some(PathBuf::from(format!("/proc/{}/net", self.pid?)))
+    }
+
+    /// Its name, or its number as the kernel writes it.
+    pub fn label(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("net:[{}]", self.inode))
+    }
+}
+
+/// For people: `blue`, or `net:[4026532177] of process 4711`.
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, self.pid) {
+            (None, Some(pid)) => write!(f, "{} of process {pid}", self.label()),
+            _ => f.write_str(&printable(&self.label())),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "namespaces_tests.rs"]
+mod tests;
