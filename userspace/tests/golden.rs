@@ -214,6 +214,7 @@ fn report(description: &Description, data: &Data) -> Report {
         totals: arranged.totals,
         layout,
         loss: Loss { kinds: data.loss.iter().map(loss).collect() },
+        accounts: Vec::new(),
         notes: data.notes.clone(),
     }
 }

@@ -1,5 +1,6 @@
 //! The running kernel's types: ids of tracepoint prototypes and offsets of struct members.
 //! Input: /sys/kernel/btf/vmlinux. Not aya's parser: it needs 20 MB and 20 ms to keep what we never ask for.
+mod enumeration;
 pub mod signature;
 
 use std::collections::HashMap;

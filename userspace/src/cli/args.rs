@@ -43,6 +43,9 @@ pub enum Command {
     /// Count and time calls of functions: of a library, an executable or the kernel; tracepoints and USDT probes
     #[command(after_help = FUNC_EXAMPLES)]
     Func(Box<Func>),
+    /// Count datagrams that the kernel lost: why, at which socket, of which process
+    #[command(after_help = UDP_EXAMPLES)]
+    Udp(Box<Udp>),
     /// Show providers and the fields that --by, --where and --agg can name
     List {
         /// Only fields whose name matches this pattern, such as 'arg*'; or the functions, tracepoints and USDT probes that
@@ -112,6 +115,35 @@ Examples:
   spoor func -d 5s tracepoint:sched:sched_switch --by prev_comm
 
 Fields: spoor list; what a pattern matches: spoor list PATTERN";
+
+const UDP_EXAMPLES: &str = "Examples:
+  spoor udp -d 10s                                      what is lost on this machine, and whose it was
+  spoor udp -p 4242 -d 10s                              at the sockets of one process
+  spoor udp --port 12201 -i 1s                          on one port, every second
+  spoor udp -d 10s --by reason,raddr,lport              who sends what is lost
+  spoor udp -d 10s --by reason,kstack                   where in the kernel
+
+A socket's processes are those that hold it, never the one that happened to run.
+Fields: spoor list";
+
+#[derive(Debug, Args)]
+pub struct Udp {
+    /// Only sockets that this process holds; may be given several times
+    #[arg(help_heading = "Target (without any: the whole machine)", short = 'p', long = "pid", value_name = "PID", value_delimiter = ',', allow_hyphen_values = true, value_parser = super::number::pid)]
+    pub pids: Vec<u32>,
+    /// Only this port of ours
+    #[arg(help_heading = "Target (without any: the whole machine)", long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Only what came from, or went to, this address
+    #[arg(help_heading = "Target (without any: the whole machine)", long, value_name = "ADDR")]
+    pub peer: Option<std::net::IpAddr>,
+    #[command(flatten)]
+    pub time: TimeArgs,
+    #[command(flatten)]
+    pub clause: ClauseArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
 
 #[derive(Debug, Args)]
 pub struct Func {
@@ -270,7 +302,7 @@ pub struct Syscalls {
     pub command: Vec<OsString>,
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Target (without any: the whole machine but spoor)")]
 pub struct TargetArgs {
     /// A process with all its threads; may be given several times

@@ -98,7 +98,8 @@ fn push_fields(out: &mut String, fields: &[&Field]) {
             Kind::Enumeration(_) => "name",
             Kind::Text => "string",
             Kind::Stack(Half::Kernel | Half::User) => "stack",
-            Kind::Stack(Half::Function | Half::Module) => "name",
+            Kind::Stack(Half::Function | Half::Module) | Kind::Owner(_) => "name",
+            Kind::Address => "addr",
         };
         let unit = match field.unit {
             Unit::None => "",

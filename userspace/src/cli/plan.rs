@@ -25,6 +25,7 @@ use crate::program::tree::{Action, BinaryOp, Clause, Column, Expr, Function, Key
 use crate::providers::{self, Provider};
 use crate::render::Format;
 use crate::render::report::{KeyColumn, Layout, ValueColumn};
+use crate::session::sockets::View;
 use crate::symbolize::stacks::Options;
 use probes_common::sched::STATE_RUNNABLE;
 
@@ -37,6 +38,8 @@ pub struct Plan {
     pub clause: Clause,
     /// Clauses of other providers, whose rows come into the same report.
     pub beside: Vec<Beside>,
+    /// What is shown in place of the clause's keys.
+    pub view: Option<View>,
     /// Titles and names of the report's keys and columns.
     pub keys: Vec<KeyColumn>,
     pub values: Vec<ValueColumn>,
@@ -332,6 +335,7 @@ pub(super) fn plan_in(typed: Typed, scope: Scope) -> Result<Plan> {
         clause: Clause { predicate, action },
         scope,
         beside: Vec::new(),
+        view: None,
         keys,
         values,
         layout,

@@ -172,7 +172,7 @@ mod tests {
             (&["--zzz"], "unknown option `--zzz`", "spoor --help"),
             (&["--events", "syscalls"], "unknown option `--events`", "spoor syscalls --events"),
             (&["sycalls"], "unknown command `sycalls`", "spoor syscalls"),
-            (&["zzz"], "unknown command `zzz`", "one of syscalls, profile, offcpu, threads, func, list, doctor"),
+            (&["zzz"], "unknown command `zzz`", "one of syscalls, profile, offcpu, threads, func, udp, list, doctor"),
             (&["syscalls", "ls"], "nothing takes the word `ls`", "-- ls, if that is the command to run"),
             (
                 &["func"],

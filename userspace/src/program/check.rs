@@ -90,7 +90,7 @@ impl<'a> Checker<'a> {
 
     fn key(&self, ast: &Ast) -> Result<Key, ProgramError> {
         match self.bare_field(ast) {
-            Some(field) if matches!(field.kind, Kind::Text) => Ok(Key::Text { field }),
+            Some(field) if matches!(field.kind, Kind::Text | Kind::Address) => Ok(Key::Text { field }),
             Some(field) => Ok(Key::Number { name: field.name.to_owned(), expr: self.expand(field)? }),
             None => Ok(Key::Number { name: printable(self.text(ast.span)), expr: self.number(ast)? }),
         }
@@ -180,8 +180,13 @@ impl<'a> Checker<'a> {
                 let error = self.error(span, format!("`{name}` is text: only `==` and `!=` take it"));
                 Err(error.hint(format!("`{name} == \"...\"`, with `*` for any characters")))
             }
-            Kind::Stack(_) => {
-                let error = self.error(span, format!("`{name}` is a stack: it can only be a key"));
+            Kind::Stack(_) | Kind::Address | Kind::Owner(_) => {
+                let what = match field.kind {
+                    Kind::Stack(_) => "a stack",
+                    Kind::Address => "an address",
+                    _ => "found out behind the firing",
+                };
+                let error = self.error(span, format!("`{name}` is {what}: it can only be a key"));
                 Err(error.hint(format!("--by {name}")))
             }
             Kind::Enumeration(names) => {

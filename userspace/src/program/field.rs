@@ -73,6 +73,19 @@ pub enum Kind {
     Text,
     /// A stack's id: only a key.
     Stack(Half),
+    /// An address of the internet, 16 bytes, where one of IPv4 is mapped into IPv6: only a key.
+    Address,
+    /// A socket, by its inode, for the processes that hold it: only a key.
+    Owner(Owner),
+}
+
+/// What of the processes that hold a socket is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// Name and id.
+    Process,
+    Pid,
+    Comm,
 }
 
 /// Whose frames a stack has, or what of its leaf is meant.
@@ -119,7 +132,7 @@ impl Field {
     pub fn ty(&self) -> Type {
         match self.kind {
             Kind::Number(ty) => ty,
-            Kind::Enumeration(_) | Kind::Text | Kind::Stack(_) => Type::Unsigned,
+            _ => Type::Unsigned,
         }
     }
 }

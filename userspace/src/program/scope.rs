@@ -17,6 +17,11 @@ impl Scope {
         Scope { fields }
     }
 
+    /// The provider's own alone.
+    pub fn only(provider: impl IntoIterator<Item = &'static Field>) -> Scope {
+        Scope { fields: provider.into_iter().collect() }
+    }
+
     pub fn field(&self, name: &str) -> Option<&'static Field> {
         self.fields().find(|field| field.name == name)
     }

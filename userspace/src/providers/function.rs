@@ -10,7 +10,7 @@ use probes_common::function::{
 
 use probes_common::text::TEXT_BYTES_MAX;
 
-use super::{Begun, Constant, ELAPSED_COLUMNS, InFlight, Kernel, PointPrograms, Provider, lives};
+use super::{Begun, Constant, Counted, ELAPSED_COLUMNS, InFlight, Kernel, PointPrograms, Provider, lives};
 use crate::program::argument::RETURNED;
 use crate::program::field::{Field, Half, Kind, Names, Source, Unit};
 use crate::program::scope::Scope;
@@ -166,6 +166,7 @@ pub static PROVIDER: Provider = Provider {
         vec![("FIRST", timed(FIRST_CALLS)), ("CALLS", timed(THREADS_MAX))]
     },
     map_contents: |_| Vec::new(),
+    counted: |_| Counted::Nowhere,
     in_flight: &[
         InFlight {
             map: "FIRST",

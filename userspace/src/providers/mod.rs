@@ -4,6 +4,8 @@ mod lives;
 pub mod profile;
 pub mod sched;
 pub mod syscall;
+pub mod udp;
+mod udp_reasons;
 
 use crate::btf::Found;
 use crate::program::argument::Used;
@@ -66,6 +68,8 @@ pub struct Provider {
     pub map_entries: fn(facts: u32) -> Vec<(&'static str, u32)>,
     /// What its maps hold from the start: map, key, value.
     pub map_contents: fn(facts: u32) -> Vec<Content>,
+    /// How the kernel itself counts what has this reason (the low half of a key that is an account).
+    pub counted: fn(reason: u16) -> Counted,
     /// What has begun and not ended.
     pub in_flight: &'static [InFlight],
     /// A streamed record as a line, and as a line of JSON; what its texts lack.
@@ -157,6 +161,17 @@ impl Probe {
     }
 }
 
+/// Which of the kernel's own counters a loss moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Counted {
+    /// InErrors, NoPorts or IgnoredMulti of the namespace.
+    Namespace,
+    /// InErrors where the kernel counts MemErrors, too; else only at the socket.
+    Memory,
+    /// None of UDP's.
+    Nowhere,
+}
+
 /// A map of what has begun and not ended.
 #[derive(Debug, Clone, Copy)]
 pub struct InFlight {
@@ -200,7 +215,8 @@ const ELAPSED_COLUMNS: [(&str, &str, &str); 5] = [
     ("max", "max_ns", "max(elapsed)"),
 ];
 
-pub static PROVIDERS: [&Provider; 4] = [&syscall::PROVIDER, &profile::PROVIDER, &sched::PROVIDER, &function::PROVIDER];
+pub static PROVIDERS: [&Provider; 5] =
+    [&syscall::PROVIDER, &profile::PROVIDER, &sched::PROVIDER, &function::PROVIDER, &udp::PROVIDER];
 
 impl Provider {
     pub fn scope(&self) -> Vec<&'static Field> {

@@ -3,7 +3,7 @@ use std::mem::{offset_of, size_of};
 
 use probes_common::profile::{FACT_KSTACK, FACT_LEAF, FACT_USTACK, ProfileFiring};
 
-use super::{Provider, lives};
+use super::{Counted, Provider, lives};
 use crate::program::field::{Field, Half, Kind, Source, Unit};
 use crate::program::tree::Type;
 
@@ -67,6 +67,7 @@ pub static PROVIDER: Provider = Provider {
     globals: |_, facts| vec![("FACTS", facts.to_ne_bytes().to_vec())],
     map_entries: |_| Vec::new(),
     map_contents: |_| Vec::new(),
+    counted: |_| Counted::Nowhere,
     in_flight: &[],
     event_text: |_, _| unreachable!("samples are not streamed"),
     event_json: |_, _| unreachable!("samples are not streamed"),

@@ -8,7 +8,7 @@ use probes_common::sched::{
 };
 use probes_common::target::UNKNOWN_OFFSET;
 
-use super::{Kernel, Probe, Provider, Walk, lives};
+use super::{Counted, Kernel, Probe, Provider, Walk, lives};
 use crate::program::field::{Field, Half, Kind, Names, Source, Unit};
 use crate::program::tree::Type;
 
@@ -183,6 +183,7 @@ pub static PROVIDER: Provider = Provider {
     globals,
     map_entries: |facts| vec![("STANDING", if facts & FACT_USTACK != 0 { THREADS_MAX } else { 1 })],
     map_contents: |_| Vec::new(),
+    counted: |_| Counted::Nowhere,
     in_flight: &[],
     event_text: |_, _| unreachable!("switches are not streamed"),
     event_json: |_, _| unreachable!("switches are not streamed"),

@@ -9,7 +9,7 @@ use probes_common::syscall::{
 use probes_common::target::UNKNOWN_OFFSET;
 
 use super::lives::{THREAD_END, THREAD_START};
-use super::{Begun, Classic, ELAPSED_COLUMNS, InFlight, Kernel, Probe, Provider, TextFaults};
+use super::{Begun, Classic, Counted, ELAPSED_COLUMNS, InFlight, Kernel, Probe, Provider, TextFaults};
 use crate::program::field::{Field, Kind, Names, Source, Unit};
 use crate::program::tree::Type;
 use crate::render::strace::{self, Call, Text, TextKind};
@@ -100,6 +100,7 @@ pub static PROVIDER: Provider = Provider {
     globals,
     map_entries,
     map_contents,
+    counted: |_| Counted::Nowhere,
     in_flight: &[InFlight {
         map: "START",
         entries: None,

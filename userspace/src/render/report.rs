@@ -24,9 +24,25 @@ pub struct Report {
     /// What the value columns add up to over all rows, as `merge::order::arrange` returns it; empty: no total line.
     pub totals: Vec<Option<Value>>,
     pub layout: Layout,
+    /// What the kernel itself counted in the same time.
+    pub accounts: Vec<Account>,
     pub loss: Loss,
     /// Sentences for people under the table: what to do next, what could not be seen.
     pub notes: Vec<String>,
+}
+
+/// One network namespace's own counters beside the rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub namespace: String,
+    /// Those that moved.
+    pub counters: Vec<(&'static str, u64)>,
+    /// What the rows say of losses that have a counter.
+    pub explained: u64,
+    /// What the counters say beyond that; below 0: less than that.
+    pub unexplained: i64,
+    /// Counters and rows are not read at one moment: how far apart they may be.
+    pub bracket: u64,
 }
 
 #[derive(Debug, Clone)]

@@ -60,6 +60,7 @@ pub fn report() -> Report {
                 advice: Some("--max-keys 40k".into()),
             }],
         },
+        accounts: Vec::new(),
         notes: Vec::new(),
     }
 }

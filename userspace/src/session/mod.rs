@@ -1,7 +1,9 @@
 //! One run: enable -> go -> work -> stop. Knows the stages, no provider by name, and formats nothing itself.
+mod accounts;
 mod in_d;
 mod points_in_d;
 mod signals;
+pub mod sockets;
 mod stacks;
 mod tables;
 mod target;
@@ -39,6 +41,7 @@ use crate::sys::command::{Inherited, Stopped};
 use crate::sys::process;
 pub use in_d::show_program;
 use signals::Signals;
+use sockets::Sockets;
 use stacks::Namer;
 
 /// How often the ring is looked into. At 500,000 records a second 5 ms are 2,500 records.
@@ -104,6 +107,8 @@ struct Session {
     /// Where keys are stacks: of the first clause of which that is so, by its number in [`Session::all`].
     namer: Option<Namer>,
     named: usize,
+    /// Where keys are shown as something else.
+    sockets: Option<Sockets>,
     live: Live,
 }
 
@@ -153,6 +158,7 @@ impl Session {
         if let Some(namer) = &mut namer {
             plan.target.pids.iter().for_each(|pid| namer.remember(*pid));
         }
+        let sockets = plan.view.as_ref().map(|_| Sockets::now()).transpose().context("look at the sockets")?;
         let ends = target::ends(&plan)?;
         let live = Live {
             on: !plan.quiet
@@ -181,6 +187,7 @@ impl Session {
             samples_missed: 0,
             namer,
             named,
+            sockets,
             live,
         };
         if signals.came_already().await {
@@ -207,6 +214,9 @@ impl Session {
             beside.go(&self.plan.target)?;
         }
         self.enabled.go(&self.plan.target)?;
+        if let Some(sockets) = &mut self.sockets {
+            sockets.mark();
+        }
         let refused = self.enabled.refused_points().iter().map(|(name, why)| format!("{name} is not traced: {why}"));
         self.at_start.extend(refused);
         if self.plan.provider.walk.is_some() {
@@ -362,6 +372,9 @@ impl Session {
         } else if let Action::Aggregate { keys, columns } = &self.plan.clause.action
             && let Some(tables) = &mut self.enabled.tables
         {
+            if let Some(sockets) = &mut self.sockets {
+                sockets.mark();
+            }
             let (mut rows, other) = tables::read(tables, keys, columns, self.possible_cpus, intervals)?;
             self.live.firings = rows.firings();
             if let Some(namer) = &mut self.namer {
@@ -371,7 +384,19 @@ impl Session {
                 report.notes.extend(broken.into_iter().chain(namer.notes()));
                 rows = namer.regroup(stacks, &layout, joined)?;
             }
-            report.aggregation = tables::aggregation(&self.plan.scope, keys, columns, &rows, &other);
+            report.aggregation = match (&mut self.sockets, &self.plan.view) {
+                (Some(sockets), Some(view)) => {
+                    let (aggregation, accounts) = sockets.aggregation(
+                        (view, &self.plan.scope),
+                        (keys, columns),
+                        (&rows, &other),
+                        self.plan.provider.counted,
+                    )?;
+                    report.accounts = accounts;
+                    aggregation
+                }
+                _ => tables::aggregation(&self.plan.scope, keys, columns, &rows, &other),
+            };
             if let Some(stacks) = self.enabled.maps.get(attach::STACKS) {
                 texts::name(stacks.as_fd(), keys, &mut report.aggregation)?;
             }
@@ -428,6 +453,7 @@ impl Session {
             rows_left_out: 0,
             totals: Vec::new(),
             layout: self.plan.layout,
+            accounts: Vec::new(),
             loss,
             notes: self.notes(),
         };

@@ -7,6 +7,7 @@ use crate::attach::tables::{Table, Tables};
 use crate::merge::functions;
 use crate::merge::rows::{Merge, Rows};
 use crate::merge::value::{Aggregation, Row};
+use crate::program::field::Kind;
 use crate::program::layout::Layout;
 use crate::program::scope::Scope;
 use crate::program::tree::{Column, Key};
@@ -47,7 +48,7 @@ fn text_words(keys: &[Key]) -> Vec<usize> {
     let mut at = 0;
     let mut texts = Vec::new();
     for key in keys {
-        if matches!(key, Key::Text { field } if !field.is_copied()) {
+        if matches!(key, Key::Text { field } if matches!(field.kind, Kind::Text) && !field.is_copied()) {
             texts.push(at);
         }
         at += key.words();

@@ -39,7 +39,9 @@ impl Owners {
     pub fn look_up(&mut self, inodes: impl IntoIterator<Item = u64>) {
         let before = self.known.len();
         // No file has number 0: such a socket is the kernel's.
-        inodes.into_iter().filter(|inode| *inode != 0).for_each(|inode| drop(self.known.entry(inode).or_default()));
+        for inode in inodes.into_iter().filter(|inode| *inode != 0) {
+            self.known.entry(inode).or_default();
+        }
         if self.known.len() > before {
             self.refresh();
         }

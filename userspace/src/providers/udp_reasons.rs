@@ -1,0 +1,301 @@
+//! Why a datagram was lost: the kernel's reason and the function that freed the packet into one class. The reason alone
+//! does not say it: before 5.17 there is none, and later ones leave much unsaid (v6.18 net/ipv4/udp.c).
+use std::borrow::Cow;
+use std::fs;
+use std::sync::OnceLock;
+
+use probes_common::udp::{BY_SITE, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX, SITE_ROWS, SITES_MAX};
+
+use super::Counted;
+use crate::btf::Btf;
+use crate::program::field::Names;
+
+/// What people read, by the class's number.
+const CLASSES: [&str; 24] = [
+    "",
+    "receive buffer full",
+    "udp_mem exhausted",
+    "no socket",
+    "bad checksum",
+    "bad checksum at the reader's copy",
+    "bad length",
+    "socket filter",
+    "policy or encapsulation",
+    "reverse path filter",
+    "netfilter",
+    "fragments incomplete",
+    "fragments overlap or no memory",
+    "neighbour unresolved",
+    "neighbour queue full",
+    "queueing discipline",
+    "closed unread",
+    "CPU backlog",
+    "reader's copy failed",
+    "bad length, or multicast without listener",
+    "larger than the MTU",
+    "no route",
+    "socket filter or policy",
+    "no socket, bad checksum or length",
+];
+
+const RCVBUF: u8 = 1;
+const MEMORY: u8 = 2;
+const NO_SOCKET: u8 = 3;
+const CHECKSUM: u8 = 4;
+const CHECKSUM_AT_COPY: u8 = 5;
+const LENGTH: u8 = 6;
+const FILTER: u8 = 7;
+const POLICY: u8 = 8;
+const REVERSE_PATH: u8 = 9;
+const NETFILTER: u8 = 10;
+const FRAGMENTS_LATE: u8 = 11;
+const FRAGMENTS_BAD: u8 = 12;
+const NEIGHBOUR: u8 = 13;
+const NEIGHBOUR_QUEUE: u8 = 14;
+const QDISC: u8 = 15;
+const CLOSED: u8 = 16;
+const BACKLOG: u8 = 17;
+const COPY: u8 = 18;
+const LENGTH_OR_MULTICAST: u8 = 19;
+const MTU: u8 = 20;
+const ROUTE: u8 = 21;
+const FILTER_OR_POLICY: u8 = 22;
+const ARRIVAL: u8 = 23;
+
+/// Rows of [`Places::by_site`]: the reason says nothing; it says checksum; there is none.
+const UNTOLD: u8 = 0;
+const OF_CHECKSUM: u8 = 1;
+const WITHOUT_REASONS: u8 = 2;
+
+const PREFIX: &str = "SKB_DROP_REASON_";
+
+/// Reasons by the names that the kernel's enum has for them, without [`PREFIX`].
+const REASONS: [(&str, u8); 27] = [
+    ("NOT_SPECIFIED", BY_SITE | UNTOLD),
+    ("UDP_CSUM", BY_SITE | OF_CHECKSUM),
+    ("SOCKET_RCVBUFF", RCVBUF),
+    ("PROTO_MEM", MEMORY),
+    ("NO_SOCKET", NO_SOCKET),
+    ("PKT_TOO_SMALL", LENGTH),
+    ("SOCKET_FILTER", FILTER),
+    ("XFRM_POLICY", POLICY),
+    ("IP_RPFILTER", REVERSE_PATH),
+    ("NETFILTER_DROP", NETFILTER),
+    ("FRAG_REASM_TIMEOUT", FRAGMENTS_LATE),
+    ("FRAG_TOO_FAR", FRAGMENTS_BAD),
+    ("DUP_FRAG", FRAGMENTS_BAD),
+    ("NEIGH_FAILED", NEIGHBOUR),
+    ("NEIGH_DEAD", NEIGHBOUR),
+    ("NEIGH_CREATEFAIL", NEIGHBOUR),
+    ("NEIGH_QUEUEFULL", NEIGHBOUR_QUEUE),
+    ("QDISC_DROP", QDISC),
+    ("QDISC_OVERLIMIT", QDISC),
+    ("QDISC_CONGESTED", QDISC),
+    ("CPU_BACKLOG", BACKLOG),
+    ("PKT_TOO_BIG", MTU),
+    ("IP_OUTNOROUTES", ROUTE),
+    ("IP_INNOROUTES", ROUTE),
+    // A copy that was seen in passing, and what was handed on after all.
+    ("OTHERHOST", NO_LOSS),
+    ("NOT_DROPPED_YET", NO_LOSS),
+    ("CONSUMED", NO_LOSS),
+];
+
+/// Functions that free packets, and what that means in each row.
+const SITES: [(&str, [u8; 3]); 38] = [
+    ("udp_queue_rcv_one_skb", [POLICY, CHECKSUM, FILTER_OR_POLICY]),
+    ("udpv6_queue_rcv_one_skb", [POLICY, CHECKSUM, FILTER_OR_POLICY]),
+    ("__udp_enqueue_schedule_skb", [MEMORY, MEMORY, MEMORY]),
+    ("__udp4_lib_rcv", [LENGTH_OR_MULTICAST, CHECKSUM, ARRIVAL]),
+    ("__udp6_lib_rcv", [LENGTH_OR_MULTICAST, CHECKSUM, ARRIVAL]),
+    ("udp_rcv", [LENGTH_OR_MULTICAST, CHECKSUM, ARRIVAL]),
+    ("udpv6_rcv", [LENGTH_OR_MULTICAST, CHECKSUM, ARRIVAL]),
+    ("__udp4_lib_mcast_deliver", [LENGTH_OR_MULTICAST, CHECKSUM, ARRIVAL]),
+    ("__udp6_lib_mcast_deliver", [LENGTH_OR_MULTICAST, CHECKSUM, ARRIVAL]),
+    ("udp_recvmsg", [COPY, CHECKSUM_AT_COPY, COPY]),
+    ("udpv6_recvmsg", [COPY, CHECKSUM_AT_COPY, COPY]),
+    ("__first_packet_length", [CHECKSUM_AT_COPY, CHECKSUM_AT_COPY, CHECKSUM_AT_COPY]),
+    ("first_packet_length", [CHECKSUM_AT_COPY, CHECKSUM_AT_COPY, CHECKSUM_AT_COPY]),
+    ("udp_poll", [CHECKSUM_AT_COPY, CHECKSUM_AT_COPY, CHECKSUM_AT_COPY]),
+    ("udp_ioctl", [CHECKSUM_AT_COPY, CHECKSUM_AT_COPY, CHECKSUM_AT_COPY]),
+    ("udp_destruct_common", [CLOSED, CLOSED, CLOSED]),
+    ("udp_destruct_sock", [CLOSED, CLOSED, CLOSED]),
+    ("udpv6_destruct_sock", [CLOSED, CLOSED, CLOSED]),
+    ("udp_encap_rcv", [POLICY, CHECKSUM, POLICY]),
+    ("xfrm4_udp_encap_rcv", [POLICY, CHECKSUM, POLICY]),
+    ("ip_defrag", [FRAGMENTS_BAD, FRAGMENTS_BAD, FRAGMENTS_BAD]),
+    ("ip_frag_queue", [FRAGMENTS_BAD, FRAGMENTS_BAD, FRAGMENTS_BAD]),
+    ("ipv6_frag_rcv", [FRAGMENTS_BAD, FRAGMENTS_BAD, FRAGMENTS_BAD]),
+    ("ip_expire", [FRAGMENTS_LATE, FRAGMENTS_LATE, FRAGMENTS_LATE]),
+    ("ip6frag_expire_frag_queue", [FRAGMENTS_LATE, FRAGMENTS_LATE, FRAGMENTS_LATE]),
+    ("ip6_frag_expire", [FRAGMENTS_LATE, FRAGMENTS_LATE, FRAGMENTS_LATE]),
+    ("inet_frag_rbtree_purge", [FRAGMENTS_LATE, FRAGMENTS_LATE, FRAGMENTS_LATE]),
+    ("neigh_invalidate", [NEIGHBOUR, NEIGHBOUR, NEIGHBOUR]),
+    ("__neigh_event_send", [NEIGHBOUR_QUEUE, NEIGHBOUR_QUEUE, NEIGHBOUR_QUEUE]),
+    ("__dev_queue_xmit", [QDISC, QDISC, QDISC]),
+    ("nf_hook_slow", [NETFILTER, NETFILTER, NETFILTER]),
+    ("nft_do_chain", [NETFILTER, NETFILTER, NETFILTER]),
+    ("enqueue_to_backlog", [BACKLOG, BACKLOG, BACKLOG]),
+    // Copies for those who look at all packets; multicast that nobody here has joined.
+    ("packet_rcv", [NO_LOSS, NO_LOSS, NO_LOSS]),
+    ("tpacket_rcv", [NO_LOSS, NO_LOSS, NO_LOSS]),
+    ("packet_rcv_spkt", [NO_LOSS, NO_LOSS, NO_LOSS]),
+    ("raw_rcv", [NO_LOSS, NO_LOSS, NO_LOSS]),
+    ("ip6_mc_input", [NO_LOSS, NO_LOSS, NO_LOSS]),
+];
+
+/// The classes, and the running kernel's own names for the reasons that have none.
+pub struct Reasons;
+
+impl Names for Reasons {
+    fn name(&self, value: u64) -> Cow<'static, str> {
+        if let Some(class) = CLASSES.get(value as usize) {
+            return Cow::Borrowed(class);
+        }
+        let number = value.saturating_sub(u64::from(REASON_NAMED));
+        let known = of_kernel().iter().find(|(_, known)| u64::from(*known) == number);
+        known.map_or_else(|| format!("reason {number}").into(), |(name, _)| Cow::Borrowed(name.as_str()))
+    }
+
+    fn all(&self) -> Vec<(Cow<'static, str>, u64)> {
+        let classes = CLASSES.iter().zip(0..).skip(1).map(|(name, value)| (Cow::Borrowed(*name), value));
+        let has_class = |name: &str| REASONS.iter().any(|(known, _)| *known == name);
+        let own = of_kernel().iter().filter(|(name, _)| !has_class(name));
+        classes
+            .chain(own.map(|(name, value)| (Cow::Borrowed(name.as_str()), u64::from(REASON_NAMED + value))))
+            .collect()
+    }
+}
+
+/// The running kernel's reasons, without what all their names begin with. Empty before 5.17.
+fn of_kernel() -> &'static [(String, u32)] {
+    static KERNEL: OnceLock<Vec<(String, u32)>> = OnceLock::new();
+    KERNEL.get_or_init(|| {
+        let reasons = Btf::of_running_kernel().map(|btf| btf.enumerators("skb_drop_reason")).unwrap_or_default();
+        let bare = |name: String| {
+            let short = name.strip_prefix(PREFIX).or_else(|| name.strip_prefix("SKB_"));
+            short.map(str::to_owned).unwrap_or(name)
+        };
+        reasons.into_iter().map(|(name, value)| (bare(name), value)).collect()
+    })
+}
+
+/// v6.18 net/ipv4/udp.c: UDP_MIB_INERRORS, UDP_MIB_NOPORTS, UDP_MIB_IGNOREDMULTI.
+pub fn counted(class: u16) -> Counted {
+    match u8::try_from(class).unwrap_or(NO_CLASS) {
+        RCVBUF | NO_SOCKET | CHECKSUM | CHECKSUM_AT_COPY | LENGTH | FILTER | POLICY | COPY | LENGTH_OR_MULTICAST
+        | FILTER_OR_POLICY | ARRIVAL => Counted::Namespace,
+        MEMORY => Counted::Memory,
+        _ => Counted::Nowhere,
+    }
+}
+
+/// For the running kernel. Where it hides the addresses of its functions, reasons are all that there is.
+pub fn places() -> Places {
+    build(of_kernel(), &fs::read_to_string("/proc/kallsyms").unwrap_or_default())
+}
+
+fn build(reasons: &[(String, u32)], kallsyms: &str) -> Places {
+    let mut by_reason = [NO_CLASS; REASONS_MAX];
+    for (name, class) in &REASONS {
+        for (_, number) in reasons.iter().filter(|(known, _)| known == name) {
+            if let Some(place) = by_reason.get_mut(*number as usize) {
+                *place = *class;
+            }
+        }
+    }
+    if reasons.is_empty() {
+        by_reason[0] = BY_SITE | WITHOUT_REASONS;
+    }
+    let mut places = Places { starts: [u64::MAX; SITES_MAX], by_site: [[NO_CLASS; SITES_MAX]; SITE_ROWS], by_reason };
+    let mut slot = 0;
+    for (start, end, classes) in sites(kallsyms) {
+        // What follows directly on another one needs no gap between.
+        if places.starts[slot] != start {
+            slot += 1;
+        }
+        if slot + 1 >= SITES_MAX {
+            break;
+        }
+        (places.starts[slot], places.starts[slot + 1]) = (start, end);
+        for (row, class) in classes.iter().enumerate() {
+            places.by_site[row][slot] = *class;
+        }
+        slot += 1;
+    }
+    places
+}
+
+/// Begin, end and classes of each function, by address.
+fn sites(kallsyms: &str) -> Vec<(u64, u64, [u8; 3])> {
+    let mut addresses = Vec::new();
+    let mut found = Vec::new();
+    for line in kallsyms.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (Some(address), Some(kind), Some(name)) = (words.next(), words.next(), words.next()) else { continue };
+        let Ok(address) = u64::from_str_radix(address, 16) else { continue };
+        if address == 0 || !matches!(kind, "t" | "T" | "w" | "W") {
+            continue;
+        }
+        addresses.push(address);
+        // The compiler's own parts of a function: `.cold`, `.isra.0`.
+        let base = name.split('.').next().unwrap_or(name);
+        if let Some((_, classes)) = SITES.iter().find(|(known, _)| *known == base) {
+            found.push((address, *classes));
+        }
+    }
+    addresses.sort_unstable();
+    found.sort_unstable();
+    found.dedup_by_key(|(start, _)| *start);
+    let end = |start: u64| addresses.get(addresses.partition_point(|address| *address <= start)).copied();
+    found.into_iter().map(|(start, classes)| (start, end(start).unwrap_or(start + 4096), classes)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the kernel side looks.
+    fn class(places: &Places, reason: u32, location: u64) -> u8 {
+        let by = places.by_reason[reason as usize];
+        if by & BY_SITE == 0 {
+            return by;
+        }
+        let site = places.starts.iter().rposition(|start| *start <= location).unwrap_or(0);
+        places.by_site[usize::from(by & !BY_SITE)][site]
+    }
+
+    const KALLSYMS: &str = "ffffffff81000000 T __udp4_lib_rcv\nffffffff81000100 t udp_recvmsg\n\
+        ffffffff81000200 T other\nffffffff81000300 t udp_recvmsg.cold\nffffffff81000340 t last\nffffffff80000000 D data\n";
+
+    #[test]
+    fn reason_and_function_decide_together() {
+        let reasons = [("NOT_SPECIFIED".to_owned(), 2), ("UDP_CSUM".to_owned(), 7), ("TC_INGRESS".to_owned(), 9)];
+        let places = build(&reasons, KALLSYMS);
+        assert_eq!(class(&places, 7, 0xffffffff81000010), CHECKSUM);
+        assert_eq!(class(&places, 7, 0xffffffff81000110), CHECKSUM_AT_COPY);
+        assert_eq!(class(&places, 7, 0xffffffff81000310), CHECKSUM_AT_COPY);
+        assert_eq!(class(&places, 2, 0xffffffff81000010), LENGTH_OR_MULTICAST);
+        for nowhere in [0xffffffff81000210, 0xffffffff81000350, 0xffffffff80ffffff] {
+            assert_eq!(class(&places, 2, nowhere), NO_CLASS, "{nowhere:x}");
+        }
+        assert_eq!(class(&places, 9, 0xffffffff81000010), NO_CLASS);
+    }
+
+    #[test]
+    fn kernels_without_reasons_have_functions() {
+        let places = build(&[], KALLSYMS);
+        assert_eq!(class(&places, 0, 0xffffffff81000010), ARRIVAL);
+        let hidden = build(&[], "0000000000000000 T __udp4_lib_rcv\n0000000000000000 T udp_recvmsg\n");
+        assert!(hidden.starts.iter().all(|start| *start == u64::MAX));
+    }
+
+    #[test]
+    fn every_class_has_a_name() {
+        let classes = REASONS.iter().map(|(_, class)| *class).chain(SITES.iter().flat_map(|(_, classes)| *classes));
+        for class in classes.filter(|class| class & BY_SITE == 0 && *class != NO_LOSS) {
+            assert!(!CLASSES[usize::from(class)].is_empty());
+        }
+        assert!(CLASSES.len() <= usize::from(NO_LOSS) && SITES.len() * 2 < SITES_MAX);
+    }
+}
