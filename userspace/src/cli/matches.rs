@@ -10,40 +10,76 @@ use anyhow::Result;
 use super::func::{usage, whom};
 use super::list::Listing;
 use crate::attach::target::Target;
-use crate::program::error::printable;
+use crate::program::error::{printable, printable_cow};
 use crate::program::tree::Type;
-use crate::resolve::{self, Aliases, Argument, Pattern, Place, Point, Resolved};
+use crate::resolve::aliases::{Aliases, is_same};
+use crate::resolve::parts::in_parts;
+use crate::resolve::{self, Argument, Pattern, Place, Point, Resolved};
 
 /// Errors: [`super::UsageError`] for a malformed pattern; one that nothing matches, with the nearest names.
 pub fn matches(text: &str, pid: Option<u32>) -> Result<Listing> {
     let pattern = Pattern::parse(text).map_err(usage)?;
     let target = Target { pids: pid.into_iter().collect(), ..Target::default() };
     let resolved = resolve::resolve(std::slice::from_ref(&pattern), &whom(&target, &[])?)?;
-    Ok(Listing { text: lines(&pattern, &resolved.points), notes: notes(resolved) })
+    let listing = Listing { text: lines(&pattern, &resolved.points), notes: notes(&resolved) };
+    // The command ends here, and to free a hundred thousand names takes a tenth of its time.
+    std::mem::forget(resolved);
+    Ok(listing)
 }
 
 /// By name; what has the same pattern, such as a probe that is at several places, once.
 fn lines(pattern: &Pattern, points: &[Point]) -> String {
     let aliases = Aliases::of(points);
     let modules = Modules::of(pattern, points);
-    let mut shown: BTreeMap<String, (&[Argument], BTreeSet<&str>)> = BTreeMap::new();
-    for point in points {
-        let (_, others) =
-            shown.entry(printable(&modules.pattern_of(point))).or_insert_with(|| (&point.arguments, BTreeSet::new()));
-        others.extend(aliases.of_point(point));
+    // No beginning begins another one, so that what begins alike is together.
+    let mut shown: BTreeMap<String, Vec<&Point>> = BTreeMap::new();
+    for points in points.chunk_by(have_one_beginning) {
+        shown.entry(printable(&modules.beginning_of(&points[0]))).or_default().extend(points);
     }
     let mut out = String::new();
-    for (line, (arguments, others)) in shown {
-        let _ = writeln!(out, "{line}");
-        for argument in arguments {
-            let _ = writeln!(out, "  {:<16}  {}", printable(&argument.name), type_name(argument));
-        }
-        if !others.is_empty() {
-            let others: Vec<String> = others.into_iter().map(printable).collect();
-            let _ = writeln!(out, "  also {}", others.join(", "));
+    for (beginning, points) in shown {
+        let parts = in_parts(&points, |points| {
+            let lines = points.iter().map(|point| Line {
+                end: modules.end_of(point),
+                arguments: &point.arguments,
+                others: aliases.of_point(point).collect(),
+            });
+            one_each(lines.collect())
+        });
+        for line in one_each(parts.into_iter().flatten().collect()) {
+            out.extend([&beginning, &*line.end, "\n"]);
+            for argument in line.arguments {
+                let _ = writeln!(out, "  {:<16}  {}", printable(&argument.name), type_name(argument));
+            }
+            if !line.others.is_empty() {
+                let others: Vec<String> = line.others.into_iter().map(printable).collect();
+                let _ = writeln!(out, "  also {}", others.join(", "));
+            }
         }
     }
     out
+}
+
+/// With what stands below it.
+struct Line<'a> {
+    /// What follows the beginning that it has in common with others.
+    end: Cow<'a, str>,
+    arguments: &'a [Argument],
+    others: BTreeSet<&'a str>,
+}
+
+/// In order; what is equal has the arguments of the first one, and the other names of all.
+fn one_each(mut lines: Vec<Line>) -> Vec<Line> {
+    // Stable, and fast where parts are in order.
+    lines.sort_by(|a, b| a.end.cmp(&b.end));
+    lines.dedup_by(|next, kept| {
+        let is_same = next.end == kept.end;
+        if is_same {
+            kept.others.append(&mut next.others);
+        }
+        is_same
+    });
+    lines
 }
 
 fn type_name(argument: &Argument) -> String {
@@ -72,9 +108,9 @@ impl<'a> Modules<'a> {
             Pattern::Kernel { .. } | Pattern::Tracepoint { .. } => None,
         };
         let mut files: HashMap<&str, BTreeSet<&Path>> = HashMap::new();
-        for point in points {
-            if let Place::User { file, .. } = &point.place {
-                files.entry(&point.module).or_default().insert(file);
+        for points in points.chunk_by(have_one_beginning) {
+            if let Place::User { file, .. } = &points[0].place {
+                files.entry(&points[0].module).or_default().insert(file);
             }
         }
         let shared = files.into_iter().filter(|(_, files)| files.len() > 1).map(|(name, _)| name);
@@ -85,23 +121,46 @@ impl<'a> Modules<'a> {
     fn module(&self, point: &Point) -> Cow<'_, str> {
         match (&point.place, &self.typed) {
             (_, Some(path)) => path.into(),
-            (Place::User { file, .. }, None) if self.shared.contains(point.module.as_str()) => {
+            (Place::User { file, .. }, None) if self.shared.contains(&*point.module) => {
                 escaped(&below_root(file)).into()
             }
             _ => escaped(&point.module).into(),
         }
     }
 
-    fn pattern_of(&self, point: &Point) -> String {
-        match (&point.place, self.pattern) {
-            (Place::Kernel { symbol }, _) => format!("kernel:{symbol}"),
-            (Place::Tracepoint { group, event }, _) => format!("tracepoint:{group}:{event}"),
-            (Place::User { usdt: Some(_), .. }, _) => {
-                format!("usdt:{}:{}", self.module(point), literal(&point.function))
-            }
-            (Place::User { offset, .. }, Pattern::Offset { .. }) => format!("{}:+{offset:#x}", self.module(point)),
-            (Place::User { .. }, _) => format!("{}:{}", self.module(point), literal(&point.function)),
+    /// Of the point's pattern, up to its last colon that means one.
+    fn beginning_of(&self, point: &Point) -> String {
+        match &point.place {
+            Place::Kernel { .. } => "kernel:".to_owned(),
+            Place::Tracepoint { group, .. } => format!("tracepoint:{group}:"),
+            Place::User { usdt: Some(_), .. } => format!("usdt:{}:", self.module(point)),
+            Place::User { .. } => format!("{}:", self.module(point)),
         }
+    }
+
+    /// The rest, as it is printed.
+    fn end_of<'p>(&self, point: &'p Point) -> Cow<'p, str> {
+        match (&point.place, self.pattern) {
+            (Place::Kernel { symbol }, _) => printable_cow(symbol),
+            (Place::Tracepoint { event, .. }, _) => printable_cow(event),
+            (Place::User { offset, usdt: None, .. }, Pattern::Offset { .. }) => format!("+{offset:#x}").into(),
+            (Place::User { .. }, _) => match literal(&point.function) {
+                Cow::Borrowed(name) => printable_cow(name),
+                Cow::Owned(name) => printable(&name).into(),
+            },
+        }
+    }
+}
+
+/// Whether their patterns differ at the end only.
+fn have_one_beginning(a: &Point, b: &Point) -> bool {
+    match (&a.place, &b.place) {
+        (Place::User { file, usdt, .. }, Place::User { file: other, usdt: others, .. }) => {
+            is_same(file, other) && usdt.is_some() == others.is_some() && a.module == b.module
+        }
+        (Place::Tracepoint { group, .. }, Place::Tracepoint { group: other, .. }) => group == other,
+        (Place::Kernel { .. }, Place::Kernel { .. }) => true,
+        _ => false,
     }
 }
 
@@ -112,16 +171,17 @@ fn escaped(module: &str) -> String {
 
 /// The pattern that only this name matches.
 fn literal(name: &str) -> Cow<'_, str> {
-    if !name.contains(['*', '?', '[', '\\']) {
+    let is_sign = |byte: u8| matches!(byte, b'*' | b'?' | b'[' | b'\\');
+    // Looks at many at once.
+    if !name.bytes().fold(false, |any, byte| any | is_sign(byte)) {
         return name.into();
     }
-    let mut out = String::with_capacity(name.len());
-    for c in name.chars() {
-        if matches!(c, '*' | '?' | '[' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
+    let (mut out, mut rest) = (String::with_capacity(name.len() + 8), name);
+    while let Some(at) = rest.bytes().position(is_sign) {
+        out.extend([&rest[..at], "\\", &rest[at..=at]]);
+        rest = &rest[at + 1..];
     }
+    out.push_str(rest);
     out.into()
 }
 
@@ -134,19 +194,19 @@ fn below_root(file: &Path) -> String {
 }
 
 /// Names with the same reason in one line.
-fn notes(resolved: Resolved) -> Vec<String> {
+fn notes(resolved: &Resolved) -> Vec<String> {
     let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
-    for (name, why) in resolved.refused {
+    for (name, why) in &resolved.refused {
         // A symbol may have one version that can be traced, and one that cannot.
-        let is_listed = resolved.points.iter().any(|point| point.function == name);
-        let shown = if is_listed { format!("another {}", printable(&name)) } else { printable(&name) };
-        match reasons.iter_mut().find(|(known, _)| *known == why) {
+        let is_listed = resolved.points.iter().any(|point| point.function == *name);
+        let shown = if is_listed { format!("another {}", printable(name)) } else { printable(name) };
+        match reasons.iter_mut().find(|(known, _)| known == why) {
             Some((_, names)) => names.push(shown),
-            None => reasons.push((why, vec![shown])),
+            None => reasons.push((why.clone(), vec![shown])),
         }
     }
     let refused = reasons.into_iter().map(|(why, names)| format!("{} cannot be traced: {why}", names.join(", ")));
-    resolved.notes.into_iter().chain(refused).collect()
+    resolved.notes.iter().cloned().chain(refused).collect()
 }
 
 #[cfg(test)]
@@ -156,9 +216,9 @@ mod tests {
 
     fn user(module: &str, file: &str, function: &str, offset: u64) -> Point {
         Point {
-            place: Place::User { file: file.into(), offset, is_entry: true, usdt: None },
+            place: Place::User { file: Path::new(file).into(), offset, is_entry: true, usdt: None },
             function: function.to_owned(),
-            module: module.to_owned(),
+            module: module.into(),
             arguments: Vec::new(),
         }
     }
@@ -175,7 +235,7 @@ mod tests {
         assert_eq!(listed("/a\\:b/libx.so:*", &points[1..]), "/a\\:b/libx.so:get\n");
         assert_eq!(listed("libx:+0x20", &points[1..]), "libx.so.1:+0x20\n");
         let probe = [16, 32].map(|offset| Point {
-            place: Place::User { file: file.into(), offset, is_entry: false, usdt: Some(0) },
+            place: Place::User { file: Path::new(file).into(), offset, is_entry: false, usdt: Some(0) },
             ..user("libx.so.1", file, "app:begin", offset)
         });
         assert_eq!(listed("usdt:libx:*:*", &probe), "usdt:libx.so.1:app:begin\n");
@@ -212,6 +272,6 @@ mod tests {
             notes: vec!["a note".into()],
             ..Resolved::default()
         };
-        assert_eq!(notes(resolved), ["a note", "memcpy, memset cannot be traced: later", "x cannot be traced: never"]);
+        assert_eq!(notes(&resolved), ["a note", "memcpy, memset cannot be traced: later", "x cannot be traced: never"]);
     }
 }

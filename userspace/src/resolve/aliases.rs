@@ -1,31 +1,31 @@
 //! Points in, the other names of their code out: a probe fires for calls by any of them.
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
 
 use super::functions::Functions;
 use super::{Place, Point};
 
 /// All names of the functions in each file, where they have several.
 pub struct Aliases {
-    files: Vec<(PathBuf, HashMap<u64, BTreeSet<String>>)>,
+    files: Vec<(Arc<Path>, HashMap<u64, BTreeSet<String>>)>,
 }
 
 impl Aliases {
     /// As the files themselves have them: what was stripped has debug symbols elsewhere, whose names are those that the file
     /// had.
     pub fn of(points: &[Point]) -> Aliases {
-        let mut files: Vec<(&Path, HashSet<u64>)> = Vec::new();
+        let mut files: Vec<(&Arc<Path>, Vec<u64>)> = Vec::new();
         for point in points {
             let Place::User { file, offset, is_entry: true, .. } = &point.place else { continue };
-            match files.iter_mut().rev().find(|(known, _)| known.as_os_str() == file.as_os_str()) {
-                Some((_, offsets)) => {
-                    offsets.insert(*offset);
-                }
-                None => files.push((file, HashSet::from([*offset]))),
+            match files.iter_mut().rev().find(|(known, _)| is_same(known, file)) {
+                Some((_, offsets)) => offsets.push(*offset),
+                None => files.push((file, vec![*offset])),
             }
         }
-        let names = |(file, offsets): (&Path, HashSet<u64>)| {
-            Some((file.to_owned(), Functions::open(file, None)?.names_at(&offsets)))
+        let names = |(file, mut offsets): (&Arc<Path>, Vec<u64>)| {
+            offsets.sort_unstable();
+            Some((Arc::clone(file), Functions::open(file, None)?.names_at(&offsets)))
         };
         Aliases { files: files.into_iter().filter_map(names).collect() }
     }
@@ -34,7 +34,7 @@ impl Aliases {
     pub fn of_point<'a>(&'a self, point: &'a Point) -> impl Iterator<Item = &'a str> {
         let names = match &point.place {
             Place::User { file, offset, .. } => {
-                let mut files = self.files.iter().filter(move |(known, _)| known.as_os_str() == file.as_os_str());
+                let mut files = self.files.iter().filter(move |(known, _)| is_same(known, file));
                 files.next().and_then(|(_, names)| names.get(offset))
             }
             _ => None,
@@ -42,4 +42,9 @@ impl Aliases {
         let others = names.into_iter().flatten().map(String::as_str);
         others.filter(|name| *name != point.function && !name.starts_with('_'))
     }
+}
+
+/// To compare paths by their parts takes as long as all else that is done with a point.
+pub fn is_same(a: &Arc<Path>, b: &Arc<Path>) -> bool {
+    Arc::ptr_eq(a, b) || a.as_os_str() == b.as_os_str()
 }

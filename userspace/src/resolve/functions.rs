@@ -1,9 +1,9 @@
 //! An ELF file and a pattern in, the functions that it names out: where in the file, and under which name.
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::symbolize::debug_file::{self, Whereabouts, open_regular};
 use crate::symbolize::demangle::{demangle, source_names};
@@ -12,6 +12,7 @@ use crate::symbolize::image::tables;
 
 use super::glob::NameGlob;
 use super::near::Near;
+use super::parts::in_parts;
 
 /// What compilers put behind the name of a function that they changed.
 const CHANGES: [&str; 6] = [".isra.", ".constprop.", ".part.", ".lto_priv.", ".llvm.", ".cold"];
@@ -62,7 +63,7 @@ impl Functions {
     }
 
     fn of(file: File, place: Option<Whereabouts>) -> Option<Functions> {
-        let bytes = Bytes::File(Rc::new(file));
+        let bytes = Bytes::File(Arc::new(file));
         let layout = Layout::read(&bytes)?;
         Some(Functions { bytes, layout, place, tables: OnceCell::new() })
     }
@@ -83,31 +84,37 @@ impl Functions {
     /// Matches what the linker calls a function, with its version and without, and what the source calls it, with its
     /// arguments and without. One function has one name: the one that people use of those that match.
     pub fn matching(&self, glob: &NameGlob) -> Found {
-        let matcher = Matcher::new(glob);
-        let mut functions: HashMap<u64, (Best, u64)> = HashMap::new();
-        let mut choosers: HashMap<u64, Best> = HashMap::new();
-        self.visit(|function, offset, name| {
+        let (matcher, shared) = (Matcher::new(glob), self.shared());
+        let mut matches = self.matches(|function, offset, name| {
             if function.is_untyped && !glob.is_literal() {
-                return;
+                return None;
             }
-            let Some(how) = matcher.how(name) else { return };
+            let how = matcher.how(name)?;
             let name = without_version(name);
-            if function.is_chooser {
-                choosers.entry(function.start).or_default().improve(how, function.is_weak, name);
-            } else {
-                let (best, size) = functions.entry(offset).or_default();
-                best.improve(how, function.is_weak, name);
-                *size = (*size).max(function.end - function.start);
-            }
+            // Here several threads do it, so that most need not be done below.
+            let is_only = shared.binary_search(&offset).is_err();
+            Some(Match {
+                is_chooser: function.is_chooser,
+                at: if function.is_chooser { function.start } else { offset },
+                size: function.end - function.start,
+                how,
+                is_weak: function.is_weak,
+                name: if is_only { demangle(name) } else { name.to_owned() },
+                is_demangled: is_only,
+            })
         });
         let mut found = Found::default();
-        found.functions.extend(functions.into_iter().filter_map(|(offset, (best, size))| {
-            let name = demangle(&best.name);
-            Some(Function { name, address: self.layout.code_address(offset)?, offset, size })
-        }));
-        found.functions.sort_unstable_by_key(|function| function.offset);
-        let choosers = choosers.into_iter();
-        found.choosers.extend(choosers.map(|(address, best)| Chooser { name: demangle(&best.name), address }));
+        for matches in matches.chunk_by_mut(|a, b| a.place() == b.place()) {
+            let size = matches.iter().map(|one| one.size).max().unwrap_or_default();
+            let Some(best) = matches.iter_mut().min_by(|a, b| a.rank().cmp(&b.rank())) else { continue };
+            let at = best.at;
+            let name = if best.is_demangled { std::mem::take(&mut best.name) } else { demangle(&best.name) };
+            if best.is_chooser {
+                found.choosers.push(Chooser { name, address: at });
+            } else if let Some(address) = self.layout.code_address(at) {
+                found.functions.push(Function { name, address, offset: at, size });
+            }
+        }
         found.choosers.sort_unstable_by(|a, b| (&a.name, a.address).cmp(&(&b.name, b.address)));
         found
     }
@@ -135,26 +142,33 @@ impl Functions {
         });
     }
 
-    /// All names of the code at these places of the file, demangled, where there are several.
-    pub fn names_at(&self, offsets: &HashSet<u64>) -> HashMap<u64, BTreeSet<String>> {
-        // Most have one, which need not be read.
-        let mut counts: HashMap<u64, u32> = HashMap::new();
+    /// All names of the code at these places of the file, which are in order, demangled, where there are several.
+    pub fn names_at(&self, offsets: &[u64]) -> HashMap<u64, BTreeSet<String>> {
+        let mut several = self.shared();
+        several.retain(|offset| offsets.binary_search(offset).is_ok());
+        let mut names: HashMap<u64, BTreeSet<String>> = HashMap::new();
         for table in self.tables() {
-            for function in table.functions() {
-                if let Some(offset) = self.layout.code_offset(function.start).filter(|offset| offsets.contains(offset))
-                {
-                    *counts.entry(offset).or_default() += 1;
+            for function in table.functions().iter().filter(|function| !function.is_chooser && !function.is_untyped) {
+                let offset = self.layout.code_offset(function.start);
+                if offset.is_none_or(|offset| several.binary_search(&offset).is_err()) {
+                    continue;
+                }
+                let name = table.raw_name(function).unwrap_or_default();
+                if let Some((offset, name)) = placed(&self.layout, function, &name) {
+                    names.entry(offset).or_default().insert(demangle(without_version(name)));
                 }
             }
         }
-        counts.retain(|_, count| *count > 1);
-        let mut names: HashMap<u64, BTreeSet<String>> = HashMap::new();
-        self.visit(|function, offset, name| {
-            if counts.contains_key(&offset) && !function.is_chooser && !function.is_untyped {
-                names.entry(offset).or_default().insert(demangle(without_version(name)));
-            }
-        });
         names
+    }
+
+    /// Where code has several names: in the file, in order.
+    fn shared(&self) -> Vec<u64> {
+        let functions = self.tables().iter().flat_map(Table::functions);
+        let mut offsets: Vec<u64> = functions.filter_map(|function| self.layout.code_offset(function.start)).collect();
+        offsets.sort_unstable();
+        let shared = offsets.chunk_by(|a, b| a == b).filter(|same| same.len() > 1);
+        shared.map(|same| same[0]).collect()
     }
 
     /// The function around a place of the file, and whether that is its first instruction.
@@ -167,18 +181,43 @@ impl Functions {
     /// Each name of each function that lies in the file, stubs left out.
     fn visit(&self, mut visitor: impl FnMut(&elf::Function, u64, &str)) {
         for table in self.tables() {
-            table.visit(|function, name| {
-                let Ok(name) = std::str::from_utf8(name) else { return };
-                // `$x` and `$d` mark code and data on arm64.
-                if name.starts_with('$') || self.layout.is_plt(function.start) {
-                    return;
-                }
-                if let Some(offset) = self.layout.code_offset(function.start) {
+            table.visit(&table.by_name(), |function, name| {
+                if let Some((offset, name)) = placed(&self.layout, function, name) {
                     visitor(function, offset, name);
                 }
             });
         }
     }
+
+    /// Those of them that match, by place. Several threads look for them.
+    fn matches(&self, find: impl Fn(&elf::Function, u64, &str) -> Option<Match> + Sync) -> Vec<Match> {
+        let layout = &self.layout;
+        let of_table = |table: &Table| {
+            in_parts(&table.by_name(), |part| {
+                let mut found = Vec::new();
+                table.visit(part, |function, name| {
+                    let place = placed(layout, function, name);
+                    found.extend(place.and_then(|(offset, name)| find(function, offset, name)));
+                });
+                found.sort_unstable_by_key(Match::place);
+                found
+            })
+        };
+        let mut matches: Vec<Match> = self.tables().iter().flat_map(of_table).flatten().collect();
+        // Finds that the parts are in order.
+        matches.sort_by_key(Match::place);
+        matches
+    }
+}
+
+/// Where in the file it is, and its name, if it is a function.
+fn placed<'a>(layout: &Layout, function: &elf::Function, name: &'a [u8]) -> Option<(u64, &'a str)> {
+    let name = std::str::from_utf8(name).ok()?;
+    // `$x` and `$d` mark code and data on arm64.
+    if name.starts_with('$') || layout.is_plt(function.start) {
+        return None;
+    }
+    Some((layout.code_offset(function.start)?, name))
 }
 
 /// From the most literal on.
@@ -190,21 +229,27 @@ enum How {
     Short,
 }
 
-/// Of the names of one place the one to show.
-#[derive(Default)]
-struct Best {
-    how: Option<How>,
+/// A name that matches.
+struct Match {
+    is_chooser: bool,
+    /// In the file; of what chooses, the linker's.
+    at: u64,
+    size: u64,
+    how: How,
     is_weak: bool,
+    /// The linker's, unless it is the only one of its place.
     name: String,
+    is_demangled: bool,
 }
 
-impl Best {
-    fn improve(&mut self, how: How, is_weak: bool, name: &str) {
-        let is_better =
-            self.how.is_none_or(|known| (how, elf::rank(name, is_weak)) < (known, elf::rank(&self.name, self.is_weak)));
-        if is_better {
-            *self = Best { how: Some(how), is_weak, name: name.to_owned() };
-        }
+impl Match {
+    fn place(&self) -> (bool, u64) {
+        (self.is_chooser, self.at)
+    }
+
+    /// Of the names of one place the least is the one to show.
+    fn rank(&self) -> impl Ord {
+        (self.how, elf::rank(&self.name, self.is_weak))
     }
 }
 

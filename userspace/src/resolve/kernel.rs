@@ -97,7 +97,7 @@ impl Functions {
         let point = |symbol: &Symbol| Point {
             place: Place::Kernel { symbol: symbol.name.to_owned() },
             function: demangle(symbol.name),
-            module: symbol.module.to_owned(),
+            module: symbol.module.into(),
             arguments: signatures[symbol.module].get(symbol.name).map(arguments).unwrap_or_default(),
         };
         symbols.iter().map(point).collect()
@@ -344,7 +344,7 @@ not a line
     fn parameters_of_this_kernels_functions_are_told() {
         let points = functions(&Glob::parse(b"vfs_read").unwrap()).unwrap();
         let [point] = &points[..] else { panic!("{points:?}") };
-        assert_eq!((point.function.as_str(), point.module.as_str()), ("vfs_read", VMLINUX));
+        assert_eq!((point.function.as_str(), &*point.module), ("vfs_read", VMLINUX));
         if fs::exists("/sys/kernel/btf/vmlinux").unwrap() {
             let names: Vec<_> =
                 point.arguments.iter().map(|argument| (argument.name.as_str(), argument.value)).collect();

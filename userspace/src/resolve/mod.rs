@@ -1,6 +1,6 @@
 //! Patterns in, places in code out: what the probes of a function can be attached to. Reads files, /proc and tracefs, and
 //! attaches nothing.
-mod aliases;
+pub mod aliases;
 pub mod code;
 mod dynamic;
 pub mod functions;
@@ -18,6 +18,7 @@ mod libraries_tests;
 mod link_map;
 mod module;
 mod near;
+pub mod parts;
 pub mod pattern;
 mod process;
 mod search;
@@ -29,10 +30,10 @@ pub mod tracepoint;
 pub mod usdt;
 pub mod usdt_argument;
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 pub use crate::program::argument::{Argument, Register, Value};
-pub use aliases::Aliases;
 pub use libraries::Whom;
 pub use pattern::Pattern;
 pub use search::resolve;
@@ -55,7 +56,7 @@ pub struct Point {
     /// The function as reports show it, demangled; `provider:name` of a USDT probe; a tracepoint's event.
     pub function: String,
     /// The file's name without folders, `vmlinux` or a kernel module, a tracepoint's group.
-    pub module: String,
+    pub module: Arc<str>,
     /// What its record or its note names. Empty for a function of user space, whose arguments are where the ABI has them.
     pub arguments: Vec<Argument>,
 }
@@ -65,7 +66,7 @@ pub enum Place {
     /// An instruction of a file.
     User {
         /// As spoor reaches it, through /proc/PID/root or map_files where it is another's.
-        file: PathBuf,
+        file: Arc<Path>,
         /// Of the instruction, in the file.
         offset: u64,
         /// It is a function's first: the return address is on top of the stack, and a return can be waited for.

@@ -1,7 +1,8 @@
 //! Patterns and a target in, points out: asks the target's files, the kernel, tracefs, each in its turn.
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -10,6 +11,7 @@ use crate::program::error::printable;
 use crate::program::glob::Glob;
 use crate::sys::memory::Unreadable;
 
+use super::aliases::is_same;
 use super::functions::{Chooser, Functions};
 use super::glob::NameGlob;
 use super::ifunc;
@@ -40,7 +42,7 @@ struct Search<'a> {
     targets: &'a [Target],
     opened: HashMap<(u64, u64), Option<Rc<Functions>>>,
     /// One path for each file.
-    files: HashMap<(u64, u64), PathBuf>,
+    files: HashMap<(u64, u64), Arc<Path>>,
     found: Found,
 }
 
@@ -49,7 +51,7 @@ struct Found {
     resolved: Resolved,
     /// Instructions that are known, by their file; the last one is asked for most. Paths are compared as they are: to hash
     /// one costs more than to find its functions' names.
-    instructions: Vec<(PathBuf, HashSet<(u64, bool)>)>,
+    instructions: Vec<(Arc<Path>, HashSet<(u64, bool)>)>,
     others: HashSet<Place>,
 }
 
@@ -64,10 +66,10 @@ impl Found {
         }
     }
 
-    fn instructions_of(&mut self, file: &Path) -> &mut HashSet<(u64, bool)> {
-        let known = self.instructions.iter().rposition(|(known, _)| known.as_os_str() == file.as_os_str());
+    fn instructions_of(&mut self, file: &Arc<Path>) -> &mut HashSet<(u64, bool)> {
+        let known = self.instructions.iter().rposition(|(known, _)| is_same(known, file));
         let at = known.unwrap_or_else(|| {
-            self.instructions.push((file.to_owned(), HashSet::new()));
+            self.instructions.push((Arc::clone(file), HashSet::new()));
             self.instructions.len() - 1
         });
         &mut self.instructions[at].1
@@ -207,11 +209,14 @@ impl Search<'_> {
     fn functions(&mut self, at: usize, module: &Module, functions: &Functions, glob: &NameGlob) -> bool {
         let matching = functions.matching(glob);
         self.chosen(at, module, functions, &matching.choosers);
-        for function in &matching.functions {
-            let place = self.entry(module, function.offset);
-            self.found.point(point(place, &function.name, module));
+        let any = !matching.functions.is_empty() || !matching.choosers.is_empty();
+        let (file, name): (_, Arc<str>) = (self.file(module), module.name().into());
+        self.found.instructions_of(&file).reserve(matching.functions.len());
+        for function in matching.functions {
+            let place = entry(&file, function.offset);
+            self.found.point(point(place, function.name, &name));
         }
-        !matching.functions.is_empty() || !matching.choosers.is_empty()
+        any
     }
 
     /// The functions that the process uses for names that leave it open.
@@ -241,8 +246,8 @@ impl Search<'_> {
         for (address, names) in &chosen {
             let Some(offset) = functions.layout.code_offset(*address) else { continue };
             let Some(name) = names.iter().min_by_key(|name| (name.starts_with('_'), **name)) else { continue };
-            let place = self.entry(module, offset);
-            self.found.point(point(place, name, module));
+            let place = entry(&self.file(module), offset);
+            self.found.point(point(place, (*name).to_owned(), &module.name().into()));
             self.tell_shared(module, name, *address, &all, choices.as_ref().ok());
         }
     }
@@ -312,7 +317,7 @@ impl Search<'_> {
             };
             let file = self.file(&module);
             let place = Place::User { file, offset, is_entry, usdt: None };
-            self.found.point(point(place, &name, &module));
+            self.found.point(point(place, name, &module.name().into()));
         }
         Ok(())
     }
@@ -335,7 +340,7 @@ impl Search<'_> {
             if found.is_empty() && near.len() < MOST_ASKED {
                 near.push(file);
             }
-            points.extend(found.into_iter().map(|point| Point { module: module.name(), ..point }));
+            points.extend(found.into_iter().map(|point| Point { module: module.name().into(), ..point }));
         }
         let near = |seen: &mut Near| {
             let points = near.iter().filter_map(|file| usdt::points(file, &any, &any).ok()).flatten();
@@ -389,17 +394,17 @@ impl Search<'_> {
         opened.or_insert_with(|| Functions::open(&module.file, Some(module.whereabouts())).map(Rc::new)).clone()
     }
 
-    fn file(&mut self, module: &Module) -> PathBuf {
-        self.files.entry(module.identity).or_insert_with(|| module.file.clone()).clone()
-    }
-
-    fn entry(&mut self, module: &Module, offset: u64) -> Place {
-        Place::User { file: self.file(module), offset, is_entry: true, usdt: None }
+    fn file(&mut self, module: &Module) -> Arc<Path> {
+        Arc::clone(self.files.entry(module.identity).or_insert_with(|| module.file.as_path().into()))
     }
 }
 
-fn point(place: Place, function: &str, module: &Module) -> Point {
-    Point { place, function: function.to_owned(), module: module.name(), arguments: Vec::new() }
+fn entry(file: &Arc<Path>, offset: u64) -> Place {
+    Place::User { file: Arc::clone(file), offset, is_entry: true, usdt: None }
+}
+
+fn point(place: Place, function: String, module: &Arc<str>) -> Point {
+    Point { place, function, module: Arc::clone(module), arguments: Vec::new() }
 }
 
 fn not_chosen(module: &Module) -> String {

@@ -22,7 +22,7 @@ fn error(text: &str, whom: &Whom) -> (String, String) {
 }
 
 fn functions(resolved: &Resolved) -> Vec<(&str, &str)> {
-    resolved.points.iter().map(|point| (point.module.as_str(), point.function.as_str())).collect()
+    resolved.points.iter().map(|point| (&*point.module, point.function.as_str())).collect()
 }
 
 fn file(point: &Point) -> (&Path, u64, bool) {

@@ -30,7 +30,7 @@ pub fn points(group: &Glob, event: &Glob) -> anyhow::Result<Vec<Point>> {
             let Ok(format) = tracefs.read(&format!("events/{group}/{event}/format")) else { continue };
             points.push(Point {
                 function: event.clone(),
-                module: group.clone(),
+                module: group.as_str().into(),
                 arguments: Format::parse(&format).fields,
                 place: Place::Tracepoint { group: group.clone(), event },
             });
@@ -310,7 +310,7 @@ mod tests {
             return;
         };
         let [point] = &points[..] else { panic!("{points:?}") };
-        assert_eq!((point.module.as_str(), point.function.as_str()), ("sched", "sched_switch"));
+        assert_eq!((&*point.module, point.function.as_str()), ("sched", "sched_switch"));
         assert_eq!(point.place, Place::Tracepoint { group: "sched".into(), event: "sched_switch".into() });
         assert_eq!(point.arguments[0], argument("prev_comm", Unsigned, 16, RecordText(8)));
     }

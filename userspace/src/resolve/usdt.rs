@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use object::elf::{
     EM_386, EM_AARCH64, EM_X86_64, FileHeader32, FileHeader64, PF_W, PF_X, PT_LOAD, PT_NOTE, SHN_UNDEF, SHT_DYNSYM,
@@ -35,13 +36,14 @@ pub fn points(file: &Path, provider: &Glob, name: &Glob) -> anyhow::Result<Vec<P
     let (is_provider, is_name) = (provider.matcher(), name.matcher());
     let mut probes = probes(file)?;
     probes.retain(|probe| is_provider(probe.provider.as_bytes()) && is_name(probe.name.as_bytes()));
-    let module = file.file_name().unwrap_or_default().to_string_lossy();
+    let module: Arc<str> = file.file_name().unwrap_or_default().to_string_lossy().into();
+    let file: Arc<Path> = file.into();
     let point = |probe: Probe| Point {
         function: format!("{}:{}", probe.provider, probe.name),
-        module: module.to_string(),
+        module: module.clone(),
         arguments: probe.arguments,
         place: Place::User {
-            file: file.to_owned(),
+            file: Arc::clone(&file),
             offset: probe.offset,
             is_entry: false,
             usdt: Some(probe.semaphore.unwrap_or(0)),
@@ -391,7 +393,7 @@ mod tests {
             let points = points(&program, &glob(provider), &glob(name)).unwrap();
             points.into_iter().map(|point| (point.function, point.module)).collect::<Vec<_>>()
         };
-        let sold = ("shop:sold".to_owned(), "shop".to_owned());
+        let sold = ("shop:sold".to_owned(), "shop".into());
         assert_eq!(functions("sh*", "s*"), [sold.clone(), sold]);
         assert_eq!(functions("s", "*"), []);
         std::fs::remove_dir_all(folder).unwrap();

@@ -189,7 +189,7 @@ fn written(kind: Kind, members: &[&Numbered], end: &str, comments: &mut Vec<Stri
     let more = names.len() - shown.len();
     comments.push(format!("only {} of those that match: {} and {more} more", names.len(), shown.join(", ")));
     let module = &members[0].point.module;
-    let module = if members.iter().all(|numbered| numbered.point.module == *module) { module.as_str() } else { "" };
+    let module = if members.iter().all(|numbered| numbered.point.module == *module) { module } else { "" };
     // A pattern is of a part of the name, up to the first sign that D has another meaning for.
     let common = common_start(&names);
     let plain: String = common.chars().take_while(|c| is_plain(*c)).collect();
@@ -297,7 +297,7 @@ mod tests {
         let point = Point {
             place,
             function: function.to_owned(),
-            module: module.to_owned(),
+            module: module.into(),
             arguments: arguments.iter().map(argument).collect(),
         };
         let leave = Leave { stack_above: 8, bytes: 8, ty: Type::Signed };
@@ -305,12 +305,18 @@ mod tests {
     }
 
     fn user(function: &str, is_entry: bool) -> Numbered {
-        let place = Place::User { file: "/lib/libx.so.1".into(), offset: 16, is_entry, usdt: None };
+        let place =
+            Place::User { file: std::path::Path::new("/lib/libx.so.1").into(), offset: 16, is_entry, usdt: None };
         numbered(place, "libx.so.1", function, &[])
     }
 
     fn usdt(function: &str) -> Numbered {
-        let place = Place::User { file: "/lib/libx.so.1".into(), offset: 16, is_entry: false, usdt: Some(0) };
+        let place = Place::User {
+            file: std::path::Path::new("/lib/libx.so.1").into(),
+            offset: 16,
+            is_entry: false,
+            usdt: Some(0),
+        };
         numbered(place, "libx.so.1", function, &[])
     }
 

@@ -3,7 +3,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::elf::{Bytes, Layout};
 
@@ -16,14 +16,14 @@ pub struct Whereabouts {
 }
 
 pub struct DebugFile {
-    pub file: Rc<File>,
+    pub file: Arc<File>,
     pub layout: Layout,
 }
 
 pub fn find(stripped: &Layout, place: &Whereabouts) -> Option<DebugFile> {
     candidates(stripped, place).into_iter().find_map(|path| {
-        let file = Rc::new(open_regular(&path)?);
-        let bytes = Bytes::File(Rc::clone(&file));
+        let file = Arc::new(open_regular(&path)?);
+        let bytes = Bytes::File(Arc::clone(&file));
         let layout = Layout::read(&bytes).filter(|layout| layout.symtab.is_some() || layout.has_dwarf)?;
         let belongs = match (&stripped.build_id, &layout.build_id) {
             (Some(ours), Some(theirs)) => ours == theirs,

@@ -3,6 +3,8 @@ use std::fmt::{self, Write};
 
 /// A few bytes of a mangled name can stand for gigabytes of text.
 const LONGEST: usize = 16 << 10;
+/// Room for most names.
+const USUAL: usize = 512;
 
 pub fn demangle(name: &str) -> String {
     source_name(name).unwrap_or_else(|| name.to_owned())
@@ -25,10 +27,10 @@ fn is_cpp(name: &str) -> bool {
 
 fn source_name(name: &str) -> Option<String> {
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
-        let mut out = Bounded(String::new());
+        let mut out = Bounded::new();
         // Alternate: without the hash at its end.
         write!(out, "{rust:#}").ok()?;
-        return Some(out.0);
+        return Some(out.text());
     }
     if !name.starts_with("_Z") {
         return None;
@@ -37,12 +39,23 @@ fn source_name(name: &str) -> Option<String> {
 }
 
 fn cpp(symbol: &cpp_demangle::Symbol<&str>, options: cpp_demangle::DemangleOptions) -> Option<String> {
-    let mut out = Bounded(String::new());
+    let mut out = Bounded::new();
     symbol.structured_demangle(&mut out, &options).ok()?;
-    Some(out.0)
+    Some(out.text())
 }
 
 struct Bounded(String);
+
+impl Bounded {
+    fn new() -> Bounded {
+        Bounded(String::with_capacity(USUAL))
+    }
+
+    /// In as much memory as it needs: a hundred thousand may be kept.
+    fn text(&self) -> String {
+        self.0.as_str().to_owned()
+    }
+}
 
 impl Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {

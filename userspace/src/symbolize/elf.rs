@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use object::elf::{
     FileHeader32, FileHeader64, NT_GNU_BUILD_ID, PF_X, PT_LOAD, SHF_EXECINSTR, SHN_UNDEF, SHT_DYNSYM, SHT_NOBITS,
@@ -27,8 +27,8 @@ const LOOK_BACK: usize = 32;
 
 #[derive(Clone)]
 pub enum Bytes {
-    File(Rc<File>),
-    Memory(Rc<[u8]>),
+    File(Arc<File>),
+    Memory(Arc<[u8]>),
 }
 
 impl Bytes {
@@ -305,12 +305,18 @@ impl Table {
         &self.functions
     }
 
-    /// Each function with its name, which may end in `@VERSION`; in the order of the names, which are read once and not kept.
-    pub fn visit(&self, mut visitor: impl FnMut(&Function, &[u8])) {
+    /// In the order in which their names lie in the file.
+    pub fn by_name(&self) -> Vec<&Function> {
         let mut order: Vec<&Function> = self.functions.iter().collect();
         order.sort_unstable_by_key(|function| function.name);
+        order
+    }
+
+    /// Each of these functions, which are in the order of [`Table::by_name`], with its name, which may end in `@VERSION`.
+    /// The names are read once and not kept.
+    pub fn visit(&self, order: &[&Function], mut visitor: impl FnMut(&Function, &[u8])) {
         let (mut window, mut window_start, mut end) = (Vec::new(), 0, self.strings.end);
-        for function in order {
+        for &function in order {
             let Some(start) = self.strings.start.checked_add(function.name.into()) else { continue };
             let most = end.saturating_sub(start).min(LONGEST_NAME as u64);
             if most > 0 && (start < window_start || start + most > window_start + window.len() as u64) {
@@ -333,6 +339,15 @@ impl Table {
     }
 
     fn name(&self, function: &Function) -> Option<String> {
+        let bytes = self.raw_name(function)?;
+        let name = String::from_utf8_lossy(&bytes);
+        // `memcpy@@GLIBC_2.14`
+        let name = name.split('@').next().unwrap_or_default();
+        (!name.is_empty()).then(|| name.to_owned())
+    }
+
+    /// With its version. One read for most names, which is for those who want few of them.
+    pub fn raw_name(&self, function: &Function) -> Option<Vec<u8>> {
         let start = self.strings.start.checked_add(function.name.into())?;
         let mut bytes = Vec::new();
         let mut chunk = [0; 256];
@@ -346,10 +361,7 @@ impl Table {
                 break;
             }
         }
-        let name = String::from_utf8_lossy(&bytes);
-        // `memcpy@@GLIBC_2.14`
-        let name = name.split('@').next().unwrap_or_default();
-        (!name.is_empty()).then(|| name.to_owned())
+        Some(bytes)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::elf::Bytes;
 use super::image::Image;
@@ -46,7 +46,7 @@ pub struct Files {
 
 #[derive(Default)]
 struct Slot {
-    file: Option<Rc<File>>,
+    file: Option<Arc<File>>,
     /// Of the file.
     identity: Option<Identity>,
     image: Option<Image>,
@@ -75,7 +75,7 @@ impl Files {
         let slot = &mut self.slots[id.0 as usize];
         slot.used = self.now;
         if slot.file.is_none() {
-            slot.file = Some(Rc::new(file));
+            slot.file = Some(Arc::new(file));
             slot.identity = Some(identity);
             self.open.push(id);
             self.count += 1;
@@ -115,7 +115,7 @@ impl Files {
         let file = slot.file.as_ref()?;
         if slot.image.is_none() {
             let before = slot.count();
-            slot.image = Some(read(&Bytes::File(Rc::clone(file))));
+            slot.image = Some(read(&Bytes::File(Arc::clone(file))));
             self.count += slot.count() - before;
             self.make_room(id);
         }

@@ -1,6 +1,6 @@
 //! One file of code in, a function for each of its addresses out, from whatever has its symbols.
 use std::fs::File;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::debug_file::{self, DebugFile, Whereabouts};
 use super::dwarf::{Dwarf, Lines};
@@ -14,7 +14,7 @@ pub struct Image {
     tables: Vec<Table>,
     dwarf: Option<Dwarf>,
     /// The file with what was stripped, which `dwarf` and a table read.
-    debug: Option<Rc<File>>,
+    debug: Option<Arc<File>>,
 }
 
 impl Image {
@@ -61,7 +61,7 @@ pub fn tables(bytes: &Bytes, layout: &Layout, debug: Option<&DebugFile>) -> Vec<
     if let Some(at) = &layout.symtab {
         return vec![Table::read(bytes, layout, at)];
     }
-    let separate = debug.and_then(|debug| symtab(&Bytes::File(Rc::clone(&debug.file)), &debug.layout));
+    let separate = debug.and_then(|debug| symtab(&Bytes::File(Arc::clone(&debug.file)), &debug.layout));
     let mut tables: Vec<Table> = separate.or_else(|| packed(bytes, layout)).into_iter().collect();
     tables.extend(layout.dynsym.as_ref().map(|at| Table::read(bytes, layout, at)));
     tables

@@ -1,6 +1,7 @@
 //! Returns that cannot be waited for without danger to the process.
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -11,7 +12,7 @@ use crate::resolve::{Place, Point};
 /// What to say of the danger of waiting for returns.
 ///
 /// Errors: it ends the process, or can and nobody wants it `anyway`.
-pub fn dangers(points: &[Point], codes: &HashMap<PathBuf, Code>, anyway: bool) -> Result<Vec<String>> {
+pub fn dangers(points: &[Point], codes: &HashMap<Arc<Path>, Code>, anyway: bool) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let advice = "leave out -L, `ret` and `elapsed`: calls are counted all the same";
     for point in points {

@@ -68,10 +68,10 @@ fn shown(functions: &[(&str, &str)]) -> Vec<String> {
 }
 
 pub fn modules(points: &[Point]) -> Vec<String> {
-    let mut modules: Vec<String> = points.iter().map(|point| point.module.clone()).collect();
+    let mut modules: Vec<&str> = points.iter().map(|point| &*point.module).collect();
     modules.sort_unstable();
     modules.dedup();
-    modules
+    modules.into_iter().map(str::to_owned).collect()
 }
 
 /// Names that points have for their arguments, each with a number: `arg0` to `arg5` have those, all others follow.
@@ -170,7 +170,7 @@ mod tests {
         Point {
             place: Place::Tracepoint { group: "g".to_owned(), event: event.to_owned() },
             function: event.to_owned(),
-            module: "g".to_owned(),
+            module: "g".into(),
             arguments: arguments.iter().map(argument).collect(),
         }
     }

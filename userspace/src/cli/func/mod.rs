@@ -4,7 +4,8 @@ mod fields;
 mod numbered;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -87,11 +88,11 @@ pub fn func(args: Func) -> Result<Plan> {
 }
 
 /// What is to be known of each file that has points.
-fn codes(points: &[Point]) -> HashMap<PathBuf, Code> {
+fn codes(points: &[Point]) -> HashMap<Arc<Path>, Code> {
     let mut codes = HashMap::new();
     for point in points {
         if let Place::User { file, .. } = &point.place {
-            codes.entry(file.clone()).or_insert_with(|| Code::of(file));
+            codes.entry(Arc::clone(file)).or_insert_with(|| Code::of(file));
         }
     }
     codes

@@ -1,6 +1,7 @@
 //! Points with the numbers that their firings say, and where their arguments lie.
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 use probes_common::function::{AT_ENTRY, IN_USER, MODULE_SHIFT};
 
@@ -16,7 +17,7 @@ use crate::resolve::code::Code;
 use crate::resolve::kernel::VMLINUX;
 use crate::resolve::{Place, Point};
 
-pub fn numbered(points: &[Point], names: &ArgumentNames, codes: &HashMap<PathBuf, Code>) -> Vec<Numbered> {
+pub fn numbered(points: &[Point], names: &ArgumentNames, codes: &HashMap<Arc<Path>, Code>) -> Vec<Numbered> {
     let (functions, modules) = (functions(points), modules(points));
     let symbols: Vec<&str> = points.iter().filter_map(own_symbol).collect();
     let signatures = if symbols.is_empty() {
@@ -26,7 +27,7 @@ pub fn numbered(points: &[Point], names: &ArgumentNames, codes: &HashMap<PathBuf
     };
     let number = |point: &Point| {
         let at = functions.binary_search(&function(point)).unwrap_or_default();
-        let module = modules.binary_search(&point.module).unwrap_or_default() as u64;
+        let module = modules.binary_search_by(|module| module.as_str().cmp(&point.module)).unwrap_or_default() as u64;
         let kind = match point.place {
             Place::User { is_entry: true, .. } => IN_USER | AT_ENTRY,
             Place::User { is_entry: false, .. } => IN_USER,
@@ -55,7 +56,7 @@ pub fn numbered(points: &[Point], names: &ArgumentNames, codes: &HashMap<PathBuf
 /// A function of the kernel itself: one of a module is not in the kernel's own BTF, though another of its name may be.
 fn own_symbol(point: &Point) -> Option<&str> {
     match &point.place {
-        Place::Kernel { symbol } if point.module == VMLINUX => Some(symbol),
+        Place::Kernel { symbol } if &*point.module == VMLINUX => Some(symbol),
         _ => None,
     }
 }
@@ -102,9 +103,9 @@ mod tests {
 
     fn function_of_a_file() -> Point {
         Point {
-            place: Place::User { file: PathBuf::from("/lib/x"), offset: 64, is_entry: true, usdt: None },
+            place: Place::User { file: Path::new("/lib/x").into(), offset: 64, is_entry: true, usdt: None },
             function: "f".to_owned(),
-            module: "x".to_owned(),
+            module: "x".into(),
             arguments: Vec::new(),
         }
     }
@@ -119,7 +120,7 @@ mod tests {
         assert_eq!(second, Operand { value, bytes: 4, ty: Type::Unsigned });
         assert_eq!(operands(&point, &names, false)[&1], parameter(1));
         let is_32_bit = Code { is_32_bit: true, ..Code::default() };
-        let codes = HashMap::from([(PathBuf::from("/lib/x"), is_32_bit)]);
+        let codes = HashMap::from([(Path::new("/lib/x").into(), is_32_bit)]);
         let numbered = numbered(&[point], &names, &codes);
         assert_eq!((numbered[0].leave.stack_above, numbered[0].leave.bytes), (4, 4));
         assert_eq!(numbered[0].cookie, AT_ENTRY | IN_USER);
@@ -129,7 +130,7 @@ mod tests {
     fn a_modules_function_is_not_the_kernels_own_of_that_name() {
         let of = |module: &str| Point {
             place: Place::Kernel { symbol: "vfs_read".to_owned() },
-            module: module.to_owned(),
+            module: module.into(),
             ..function_of_a_file()
         };
         assert_eq!((own_symbol(&of(VMLINUX)), own_symbol(&of("fuse"))), (Some("vfs_read"), None));
