@@ -16,6 +16,10 @@ crate::tests![
     a_bare_name_is_the_kernels_where_no_file_has_it,
     a_function_of_the_kernel_and_one_of_a_library_are_one_trace,
     an_unknown_function_is_refused,
+    an_offset_is_an_instruction_of_the_function,
+    an_offset_where_no_instruction_begins_is_named,
+    an_offset_beyond_the_function_is_refused,
+    an_offset_has_no_return,
 ];
 
 /// The kernel lists what can probe its functions: neither kprobe.multi nor fentry is there without kprobes in practice.
@@ -109,4 +113,66 @@ fn a_function_of_the_kernel_and_one_of_a_library_are_one_trace() -> Result<()> {
 fn an_unknown_function_is_refused() -> Result<()> {
     let run = func(&["kernel:no_such_function", "-d", "1s"]).run()?;
     run.refused(1, &["no kernel function `no_such_function`"])
+}
+
+/// Behind what a function begins with: 5 bytes for ftrace, before them 4 more where jumps through pointers are checked
+/// (CONFIG_X86_KERNEL_IBT), where the first of these is inside of an instruction.
+const OFFSETS: [u64; 2] = [5, 9];
+/// In the middle of the first instruction of all of them.
+const NO_INSTRUCTION: &str = "kernel:vfs_read+1";
+
+fn instructions_known() -> Result<()> {
+    here()?;
+    if cfg!(not(target_arch = "x86_64")) {
+        return skip("what a function begins with is known for x86-64 only");
+    }
+    Ok(())
+}
+
+/// In the two ways that an offset is written in, and beside the function itself.
+fn an_offset_is_an_instruction_of_the_function() -> Result<()> {
+    instructions_known()?;
+    let mut seen = 0;
+    for offset in OFFSETS {
+        for pattern in [format!("kernel:vfs_read+{offset}"), format!("kernel:vfs_read+{offset:#x}")] {
+            let name = format!("vfs_read+{offset:#x}");
+            let alone = func(&[&pattern, "-d", "100ms"]).run()?;
+            if alone.code() == 1 {
+                alone.refused(1, &[&format!("attach to `{name}`"), "no instruction begins there"])?;
+                continue;
+            }
+            calls_are(&traced_of(reads()?, &[&pattern])?, &[(&name, 1500)])?;
+            let both = traced_of(reads()?, &[&pattern, "kernel:vfs_read"])?;
+            calls_are(&both, &[("vfs_read", 1500), (&name, 1500)])?;
+            let run = traced_of(reads()?, &[&pattern, "--by", "func,kstack"])?;
+            let row = run.report()?.row(&[("func", &name)])?;
+            ensure_eq!(row.keys["kstack"]["kernel"][0]["symbol"], "vfs_read", "the innermost frame of {run}");
+            seen += 1;
+        }
+    }
+    ensure!(seen >= 2, "neither offset could be traced");
+    Ok(())
+}
+
+/// Alone, and beside what goes on.
+fn an_offset_where_no_instruction_begins_is_named() -> Result<()> {
+    instructions_known()?;
+    let run = func(&[NO_INSTRUCTION, "-d", "1s"]).run()?;
+    run.refused(1, &["attach to `vfs_read+0x1`", "no instruction begins there"])?;
+    let run = traced_of(reads()?, &[NO_INSTRUCTION, "kernel:vfs_read"])?;
+    calls_are(&run, &[("vfs_read", 1500)])?;
+    const WHY: &str = "vfs_read+0x1 is not traced: no instruction begins there";
+    ensure!(run.report()?.notes().iter().any(|note| note.starts_with(WHY)), "no `{WHY}` in {run}");
+    Ok(())
+}
+
+fn an_offset_beyond_the_function_is_refused() -> Result<()> {
+    let run = func(&["kernel:vfs_read+0x100000", "-d", "1s"]).run()?;
+    run.refused(1, &["`vfs_read+0x100000`: `vfs_read` ends before, at +0x"])?;
+    func(&["kernel:no_such_function+4", "-d", "1s"]).run()?.refused(1, &["no kernel function `no_such_function`"])
+}
+
+fn an_offset_has_no_return() -> Result<()> {
+    let run = func(&["-L", "kernel:vfs_read+5", "-d", "1s"]).run()?;
+    run.refused(2, &["`vfs_read+0x5` is passed and does not return", "leave out -L"])
 }

@@ -103,6 +103,7 @@ const FUNC_EXAMPLES: &str = "Patterns:
   malloc                   of the executable, else of its libraries, else of the kernel
   /opt/app:+0x1234         an instruction, by its offset in the file
   kernel:vfs_*             functions of the kernel
+  kernel:vfs_read+0x1a     an instruction of one
   tracepoint:sched:sched_switch
   usdt:/usr/bin/python3:python:gc__start
 

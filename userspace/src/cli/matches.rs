@@ -105,7 +105,7 @@ impl<'a> Modules<'a> {
         let module = match pattern {
             Pattern::Function { module, .. } | Pattern::Usdt { module, .. } => module.as_deref(),
             Pattern::Offset { module, .. } => Some(module.as_str()),
-            Pattern::Kernel { .. } | Pattern::Tracepoint { .. } => None,
+            Pattern::Kernel { .. } | Pattern::KernelOffset { .. } | Pattern::Tracepoint { .. } => None,
         };
         let mut files: HashMap<&str, BTreeSet<&Path>> = HashMap::new();
         for points in points.chunk_by(have_one_beginning) {
@@ -141,7 +141,8 @@ impl<'a> Modules<'a> {
     /// The rest, as it is printed.
     fn end_of<'p>(&self, point: &'p Point) -> Cow<'p, str> {
         match (&point.place, self.pattern) {
-            (Place::Kernel { symbol }, _) => printable_cow(symbol),
+            (Place::Kernel { symbol, offset: 0 }, _) => printable_cow(symbol),
+            (Place::Kernel { symbol, offset }, _) => printable(&format!("{symbol}+{offset:#x}")).into(),
             (Place::Tracepoint { event, .. }, _) => printable_cow(event),
             (Place::User { offset, usdt: None, .. }, Pattern::Offset { .. }) => format!("+{offset:#x}").into(),
             (Place::User { .. }, _) => match literal(&point.function) {
@@ -234,6 +235,9 @@ mod tests {
         assert_eq!(listed("libx:*", &points), "libx.so.1:get\nlibx.so.1:put(char\\*)\n");
         assert_eq!(listed("/a\\:b/libx.so:*", &points[1..]), "/a\\:b/libx.so:get\n");
         assert_eq!(listed("libx:+0x20", &points[1..]), "libx.so.1:+0x20\n");
+        let place = Place::Kernel { symbol: "vfs_read".to_owned(), offset: 26 };
+        let inside = Point { place, ..user("vmlinux", file, "vfs_read+0x1a", 0) };
+        assert_eq!(listed("kernel:vfs_read+26", &[inside]), "kernel:vfs_read+0x1a\n");
         let probe = [16, 32].map(|offset| Point {
             place: Place::User { file: Path::new(file).into(), offset, is_entry: false, usdt: Some(0) },
             ..user("libx.so.1", file, "app:begin", offset)

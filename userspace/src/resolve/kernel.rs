@@ -1,5 +1,7 @@
 //! A pattern in, the kernel's functions that match it out, with their parameters. Reads /proc/kallsyms, ftrace's list of
 //! functions and BTF, and attaches nothing: what the kernel refuses all the same, it says when a probe is attached.
+mod inside;
+
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -95,7 +97,7 @@ impl Functions {
         let signatures: HashMap<&str, HashMap<String, Signature>> =
             names.into_iter().map(|(module, names)| (module, self.signatures(module, &names))).collect();
         let point = |symbol: &Symbol| Point {
-            place: Place::Kernel { symbol: symbol.name.to_owned() },
+            place: Place::Kernel { symbol: symbol.name.to_owned(), offset: 0 },
             function: demangle(symbol.name),
             module: symbol.module.into(),
             arguments: signatures[symbol.module].get(symbol.name).map(arguments).unwrap_or_default(),
@@ -272,7 +274,7 @@ not a line
     fn matching(functions: &Functions, pattern: &str) -> Vec<String> {
         let points = functions.matching(&Glob::parse(pattern.as_bytes()).unwrap());
         let shown = |point: Point| {
-            let Place::Kernel { symbol } = point.place else { panic!("{:?}", point.place) };
+            let Place::Kernel { symbol, .. } = point.place else { panic!("{:?}", point.place) };
             format!("{}`{symbol}", point.module)
         };
         points.into_iter().map(shown).collect()

@@ -74,8 +74,9 @@ pub enum Place {
         /// A USDT probe, with the place of its semaphore in the file; 0: it has none.
         usdt: Option<u64>,
     },
-    /// A function of the kernel by its symbol, which may end in `.isra.0` and the like.
-    Kernel { symbol: String },
+    /// A function of the kernel by its symbol, which may end in `.isra.0` and the like, or the instruction that is so many
+    /// bytes behind its first.
+    Kernel { symbol: String, offset: u64 },
     /// Below tracefs's `events`.
     Tracepoint { group: String, event: String },
 }

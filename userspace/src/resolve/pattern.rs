@@ -13,6 +13,8 @@ pub enum Pattern {
     Offset { module: String, offset: u64 },
     /// `kernel:FUNCTION`
     Kernel { glob: Glob },
+    /// `kernel:FUNCTION+OFFSET`
+    KernelOffset { function: Glob, offset: u64 },
     /// `tracepoint:GROUP:EVENT`
     Tracepoint { group: Glob, event: Glob },
     /// `usdt:MODULE:PROVIDER:NAME` or `usdt:PROVIDER:NAME`
@@ -48,7 +50,22 @@ impl Pattern {
                 "no PROVIDER:NAME of a USDT probe",
                 "`usdt:PATH:PROVIDER:NAME`, or `usdt:PROVIDER:NAME` in what the target has mapped",
             )),
-            ["kernel", function] => Ok(Pattern::Kernel { glob: glob(function)? }),
+            ["kernel", place] => match place_in_function(place) {
+                None => Ok(Pattern::Kernel { glob: glob(place)? }),
+                Some((function, digits)) => {
+                    let function = glob(function)?;
+                    if function.is_literal().is_none() {
+                        return Err(malformed("an offset in no particular function", "the name of one function"));
+                    }
+                    match number(digits) {
+                        Some(offset) => Ok(Pattern::KernelOffset { function, offset }),
+                        None => Err(malformed(
+                            "what follows `+` is no offset",
+                            "`kernel:NAME+0x1a`, or `kernel:NAME+26`: bytes behind the function's first",
+                        )),
+                    }
+                }
+            },
             [module, place] if place.starts_with('+') => match number(&place[1..]) {
                 Some(offset) => Ok(Pattern::Offset { module: plain(module), offset }),
                 None => Err(malformed("what follows `+` is no offset", "`PATH:+0x1234`, a place in the file")),
@@ -84,6 +101,11 @@ fn in_glob(shown: &str, error: &GlobError) -> Advice {
         }
     };
     Advice::new(format!("`{shown}`: {error}"), advice)
+}
+
+/// `vfs_read` and `0x1a` of `vfs_read+0x1a`. Names of Rust have a blank behind their `+`: `<dyn a::A + Send>::run`.
+fn place_in_function(place: &str) -> Option<(&str, &str)> {
+    place.rsplit_once('+').filter(|(function, digits)| !function.is_empty() && !digits.starts_with(' '))
 }
 
 /// Hexadecimal with `0x`, else decimal.
@@ -164,6 +186,11 @@ mod tests {
         assert_eq!(parsed("/bin/x:+0x1234"), offset("/bin/x", 0x1234));
         assert_eq!(parsed("libc:+10"), offset("libc", 10));
         assert_eq!(parsed("kernel:vfs_*"), Pattern::Kernel { glob: glob("vfs_*") });
+        let inside = |offset| Pattern::KernelOffset { function: glob("vfs_read.isra.0"), offset };
+        assert_eq!(parsed("kernel:vfs_read.isra.0+0x1a"), inside(0x1a));
+        assert_eq!(parsed("kernel:vfs_read.isra.0+26"), inside(26));
+        assert_eq!(parsed("kernel:vfs_read.isra.0+0"), inside(0));
+        assert_eq!(parsed("kernel:<dyn A + Send>::run"), Pattern::Kernel { glob: glob("<dyn A + Send>::run") });
         let tracepoint = Pattern::Tracepoint { group: glob("sched"), event: glob("sched_*") };
         assert_eq!(parsed("tracepoint:sched:sched_*"), tracepoint);
         let usdt = |module: Option<&str>| Pattern::Usdt {
@@ -186,6 +213,10 @@ mod tests {
             ("libc:++1", "no offset", "PATH:+0x1234"),
             ("libc:+0x10000000000000000", "no offset", "PATH:+0x1234"),
             ("+0x10", "an offset in no file", "name the file"),
+            ("kernel:f+", "no offset", "kernel:NAME+0x1a"),
+            ("kernel:f+0xg", "no offset", "kernel:NAME+26"),
+            ("kernel:f+-1", "no offset", "kernel:NAME+0x1a"),
+            ("kernel:f*+1", "no particular function", "one function"),
             ("libc:mem[", "`[` without `]`", r"`\[` for a bracket"),
             ("libc:x\\", "`\\` at the end", r"`\\` for a backslash"),
             ("tracepoint:sched", "no GROUP:EVENT", "sched_switch"),

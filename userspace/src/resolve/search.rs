@@ -99,6 +99,12 @@ impl Search<'_> {
                 let near = |near: &mut Near| functions.names().for_each(|name| near.see(name));
                 self.keep(functions.matching(glob), ("kernel function", "kernel:"), &[glob], near)
             }
+            Pattern::KernelOffset { function, offset } => {
+                let functions = kernel::Functions::read()?;
+                let near = |near: &mut Near| functions.names().for_each(|name| near.see(name));
+                let point = functions.inside(function, *offset)?;
+                self.keep(point.into_iter().collect(), ("kernel function", "kernel:"), &[function], near)
+            }
             Pattern::Tracepoint { group, event } => {
                 let points = tracepoint::points(group, event)?;
                 let near =

@@ -50,13 +50,15 @@ enum Kind {
     Inside,
     Usdt,
     Kernel,
+    InsideKernel,
     Tracepoint,
 }
 
 impl Kind {
     fn of(numbered: &Numbered) -> Kind {
         match &numbered.point.place {
-            Place::Kernel { .. } => Kind::Kernel,
+            Place::Kernel { offset: 0, .. } => Kind::Kernel,
+            Place::Kernel { .. } => Kind::InsideKernel,
             Place::Tracepoint { .. } => Kind::Tracepoint,
             Place::User { usdt: Some(_), .. } => Kind::Usdt,
             Place::User { is_entry: true, .. } => Kind::Function,
@@ -77,7 +79,7 @@ fn of_kind(kind: Kind, members: &[&Numbered], returns: bool, fields: &[&Field]) 
         before: None,
         names: Vec::new(),
         comments: Vec::new(),
-        is_of_process: !matches!(kind, Kind::Kernel | Kind::Tracepoint),
+        is_of_process: !matches!(kind, Kind::Kernel | Kind::InsideKernel | Kind::Tracepoint),
     };
     let func = if matches!(kind, Kind::Usdt | Kind::Tracepoint) { "probename" } else { "probefunc" };
     shown.names.extend([("func".to_owned(), func.to_owned()), ("module".to_owned(), "probemod".to_owned())]);
@@ -152,7 +154,7 @@ fn in_d(kind: Kind, members: &[&Numbered], number: u16) -> Option<InD> {
         return None;
     }
     match first.value {
-        Value::Parameter(at) if kind != Kind::Inside => {
+        Value::Parameter(at) if !matches!(kind, Kind::Inside | Kind::InsideKernel) => {
             Some(InD::Parameter { name: format!("arg{at}"), cast: cast(first.ty, first.bytes) })
         }
         value if kind == Kind::Tracepoint => {
@@ -200,7 +202,7 @@ fn written(kind: Kind, members: &[&Numbered], end: &str, comments: &mut Vec<Stri
     match kind {
         Kind::Function | Kind::Inside => format!("pid$target:{}:{pattern}:{end}", word(module)),
         Kind::Usdt => format!("{pattern}$target:::"),
-        Kind::Kernel => format!("fbt:{}:{pattern}:{end}", kernel_module(module)),
+        Kind::Kernel | Kind::InsideKernel => format!("fbt:{}:{pattern}:{end}", kernel_module(module)),
         Kind::Tracepoint => format!("sdt:{}::{pattern}", word(module)),
     }
 }
@@ -226,7 +228,11 @@ fn one(kind: Kind, numbered: &Numbered, end: &str, comments: &mut Vec<String>) -
             let (provider, name) = names_of_usdt(function);
             format!("{provider}$target:::{name}")
         }
-        (_, Place::Kernel { symbol }) => format!("fbt:{}:{}:{end}", kernel_module(&module), word(symbol)),
+        (Kind::InsideKernel, Place::Kernel { symbol, offset }) => {
+            comments.push(format!("at {}: D has no probes inside of the kernel's functions", printable(function)));
+            format!("fbt:{}:{}:{offset:x}", kernel_module(&module), word(symbol))
+        }
+        (_, Place::Kernel { symbol, .. }) => format!("fbt:{}:{}:{end}", kernel_module(&module), word(symbol)),
         (_, Place::Tracepoint { group, event }) => format!("sdt:{}::{}", word(group), word(event)),
         _ => format!("pid$target:{module}:{}:{end}", named(function)),
     }
@@ -372,12 +378,16 @@ mod tests {
         let shown = of(&[user("f+0x1c", false)], false, "arg0");
         assert_eq!(shown.probe, "pid$target:libx.so.1:f:1c");
         assert_eq!(shown.comments, ["arg0: D has no such argument here"]);
+        let place = Place::Kernel { symbol: "f".into(), offset: 0x1c };
+        let shown = of(&[numbered(place, VMLINUX, "f+0x1c", &[])], false, "func");
+        assert_eq!(shown.probe, "fbt::f:1c");
+        assert_eq!(shown.comments, ["at f+0x1c: D has no probes inside of the kernel's functions"]);
     }
 
     #[test]
     fn probes_of_the_kernel_and_usdt_have_providers_of_their_own() {
         let kernel = numbered(
-            Place::Kernel { symbol: "f.isra.0".into() },
+            Place::Kernel { symbol: "f.isra.0".into(), offset: 0 },
             VMLINUX,
             "f.isra.0",
             &[("n", Value::Parameter(3), 4)],
@@ -385,7 +395,7 @@ mod tests {
         let shown = of(&[kernel], false, "arg0");
         assert_eq!((shown.probe.as_str(), shown.is_of_process), ("fbt::f.isra.0:entry", false));
         assert_eq!(name(&shown, "arg0"), Some("(uint32_t)arg3"));
-        let module = numbered(Place::Kernel { symbol: "f".into() }, "nfs", "f", &[]);
+        let module = numbered(Place::Kernel { symbol: "f".into(), offset: 0 }, "nfs", "f", &[]);
         assert_eq!(of(&[module], true, "ret").probe, "fbt:nfs:f:return");
         let shown = of(&[usdt("python:gc__start")], false, "func,arg0");
         assert_eq!((shown.probe.as_str(), name(&shown, "func")), ("python$target:::gc-start", Some("probename")));

@@ -55,18 +55,19 @@ pub fn attach_tracepoint(id: u64, program: BorrowedFd) -> Result<OwnedFd> {
 pub enum ProbePlace<'a> {
     /// An instruction of a file, with the place of a semaphore that counts who listens.
     File { path: &'a CStr, offset: u64, semaphore: u64 },
-    /// A function of the kernel.
-    Symbol(&'a CStr),
+    /// An instruction of the kernel, by its distance in bytes from a function's first.
+    Kernel { symbol: &'a CStr, offset: u64 },
 }
 
 /// A probe as an event that no program listens to yet, in one process or (None) in all. Closing it takes 0.1 s and more.
 ///
-/// Errors: `Unsupported` where the kernel has no such events; ENOENT for a symbol or file that is none; EPERM. Kernel: 4.17.
+/// Errors: `Unsupported` where the kernel has no such events; ENOENT for a symbol or file that is none; EILSEQ
+/// where no instruction of the kernel begins; EPERM. Kernel: 4.17.
 pub fn open_probe(place: ProbePlace, at_return: bool, pid: Option<u32>) -> Result<OwnedFd> {
     const SEMAPHORE_SHIFT: u32 = 32;
     let (unit, name, offset, semaphore) = match place {
         ProbePlace::File { path, offset, semaphore } => ("uprobe", path, offset, semaphore),
-        ProbePlace::Symbol(symbol) => ("kprobe", symbol, 0, 0),
+        ProbePlace::Kernel { symbol, offset } => ("kprobe", symbol, offset, 0),
     };
     let folder = format!("/sys/bus/event_source/devices/{unit}");
     if !std::fs::exists(&folder)? {

@@ -192,7 +192,7 @@ impl Loaded {
             let what = format!("attach to `{function}`");
             return Err(features::refused(anyhow::Error::new(error).context(what)));
         }
-        refused.push((function.clone(), why(&error)));
+        refused.push((function.clone(), why(&error, &self.numbered(member).point.place)));
         Ok(())
     }
 
@@ -218,13 +218,18 @@ fn is_about_all(error: &io::Error) -> bool {
 }
 
 /// What the kernel's errors mean here.
-fn why(error: &io::Error) -> String {
+fn why(error: &io::Error, place: &Place) -> String {
     /// What the kernel says to an instruction that it cannot run elsewhere; no error of user space.
     const ENOTSUPP: i32 = 524;
-    const NOT_HERE: &str = "no probe can be put on its first instruction";
+    let is_inside = matches!(place, Place::Kernel { offset: 1.., .. });
+    let not_here = match is_inside {
+        true => "no probe can be put on the instruction there",
+        false => "no probe can be put on its first instruction",
+    };
     let meaning = match error.raw_os_error() {
-        Some(ENOTSUPP) => return NOT_HERE.to_owned(),
-        Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EILSEQ) => NOT_HERE,
+        Some(ENOTSUPP) => return not_here.to_owned(),
+        Some(libc::EILSEQ) if is_inside => "no instruction begins there",
+        Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EILSEQ) => not_here,
         Some(libc::ENOENT | libc::ESRCH) => "the kernel does not let it be probed, or it is gone",
         Some(libc::EADDRNOTAVAIL) => "several functions have that name",
         Some(libc::EBUSY | libc::EEXIST) => "it is being patched by another tool",
@@ -244,9 +249,9 @@ fn attach_one(
 ) -> io::Result<Vec<OwnedFd>> {
     match (&numbered.point.place, how) {
         (Place::Kernel { .. }, How::Fentry) => Ok(vec![bpf::raw_tracepoint_open(None, program)?]),
-        (Place::Kernel { .. }, _) => {
-            let symbol = symbol(numbered)?;
-            listen(perf::open_probe(ProbePlace::Symbol(&symbol), at_return, None)?, numbered.cookie, program)
+        (Place::Kernel { offset, .. }, _) => {
+            let place = ProbePlace::Kernel { symbol: &symbol(numbered)?, offset: *offset };
+            listen(perf::open_probe(place, at_return, None)?, numbered.cookie, program)
         }
         (Place::User { file, offset, usdt, .. }, _) => {
             let path = c_string(file.as_os_str().as_bytes())?;
@@ -288,7 +293,7 @@ fn listen(event: OwnedFd, cookie: u64, program: BorrowedFd) -> io::Result<Vec<Ow
 
 fn symbol(numbered: &Numbered) -> io::Result<CString> {
     match &numbered.point.place {
-        Place::Kernel { symbol } => c_string(symbol.as_bytes()),
+        Place::Kernel { symbol, .. } => c_string(symbol.as_bytes()),
         _ => Err(io::Error::from(io::ErrorKind::InvalidInput)),
     }
 }

@@ -222,6 +222,8 @@ fn ways(points: &Points) -> Vec<How> {
     let way = |numbered: &Numbered| match &numbered.point.place {
         Place::User { .. } if support::uprobe_multi().multi == Support::Yes => How::UprobeMulti,
         Place::User { .. } => How::Uprobe,
+        // The links of many are at the beginnings of functions only.
+        Place::Kernel { offset: 1.., .. } => How::Kprobe,
         Place::Kernel { .. } if kernel <= FENTRY_MAX && numbered.typed.is_some() => How::Fentry,
         Place::Kernel { .. } => kprobes(),
         Place::Tracepoint { .. } => How::Tracepoint,

@@ -74,7 +74,7 @@ pub fn fentry() -> &'static Support {
 /// Perf events of kprobes. Kernel: 4.17, with CONFIG_KPROBES.
 pub fn kprobe() -> &'static Support {
     static FEATURE: OnceLock<Support> = OnceLock::new();
-    FEATURE.get_or_init(|| of_nowhere(ProbePlace::Symbol(c"spoor_no_such_function")))
+    FEATURE.get_or_init(|| of_nowhere(ProbePlace::Kernel { symbol: c"spoor_no_such_function", offset: 0 }))
 }
 
 /// Perf events of uprobes. Kernel: 4.17.

@@ -137,7 +137,7 @@ pub(super) fn whom(target: &Target, run: &[std::ffi::OsString]) -> Result<Whom> 
 fn has_return(point: &Point) -> bool {
     match point.place {
         Place::User { is_entry, .. } => is_entry,
-        Place::Kernel { .. } => true,
+        Place::Kernel { offset, .. } => offset == 0,
         Place::Tracepoint { .. } => false,
     }
 }

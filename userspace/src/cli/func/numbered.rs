@@ -53,10 +53,11 @@ pub fn numbered(points: &[Point], names: &ArgumentNames, codes: &HashMap<Arc<Pat
     points.iter().map(number).collect()
 }
 
-/// A function of the kernel itself: one of a module is not in the kernel's own BTF, though another of its name may be.
+/// A function of the kernel itself, from its first instruction on: one of a module is not in the kernel's own BTF, though
+/// another of its name may be.
 fn own_symbol(point: &Point) -> Option<&str> {
     match &point.place {
-        Place::Kernel { symbol } if &*point.module == VMLINUX => Some(symbol),
+        Place::Kernel { symbol, offset: 0 } if &*point.module == VMLINUX => Some(symbol),
         _ => None,
     }
 }
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn a_modules_function_is_not_the_kernels_own_of_that_name() {
         let of = |module: &str| Point {
-            place: Place::Kernel { symbol: "vfs_read".to_owned() },
+            place: Place::Kernel { symbol: "vfs_read".to_owned(), offset: 0 },
             module: module.into(),
             ..function_of_a_file()
         };
@@ -141,7 +142,7 @@ mod tests {
     #[test]
     fn a_kernel_functions_argument_has_its_width_by_number_and_its_sign_by_name() {
         let count = Argument { name: "count".to_owned(), ty: Type::Signed, bytes: 4, value: Value::Parameter(0) };
-        let place = Place::Kernel { symbol: "f".to_owned() };
+        let place = Place::Kernel { symbol: "f".to_owned(), offset: 0 };
         let point = Point { place, arguments: vec![count], ..function_of_a_file() };
         let names = ArgumentNames::of(std::slice::from_ref(&point));
         let operands = operands(&point, &names, false);
