@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::fs;
 use std::sync::OnceLock;
 
-use probes_common::udp::{BY_SITE, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX, SITE_ROWS, SITES_MAX};
+use probes_common::udp::{
+    BY_SITE, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX, REFUSED_FOR_MEMORY, REFUSED_FOR_ROOM, SITE_ROWS,
+    SITES_MAX,
+};
 
 use super::Counted;
 use crate::btf::Btf;
@@ -38,8 +41,8 @@ const CLASSES: [&str; 24] = [
     "no socket, bad checksum or length",
 ];
 
-const RCVBUF: u8 = 1;
-const MEMORY: u8 = 2;
+const RCVBUF: u8 = REFUSED_FOR_ROOM as u8;
+const MEMORY: u8 = REFUSED_FOR_MEMORY as u8;
 const NO_SOCKET: u8 = 3;
 const CHECKSUM: u8 = 4;
 const CHECKSUM_AT_COPY: u8 = 5;

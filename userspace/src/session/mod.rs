@@ -1,5 +1,6 @@
 //! One run: enable -> go -> work -> stop. Knows the stages, no provider by name, and formats nothing itself.
 mod accounts;
+mod advice;
 mod in_d;
 mod points_in_d;
 mod signals;
@@ -288,7 +289,7 @@ impl Session {
                     }
                     Ok(())
                 }
-                _ = seen.tick(), if self.namer.is_some() => self.remember(),
+                _ = seen.tick(), if self.namer.is_some() || self.sockets.is_some() => self.remember(),
                 _ = live.tick(), if self.live.on => self.show_live(start.elapsed()),
             };
             if let Err(error) = done {
@@ -299,6 +300,12 @@ impl Session {
 
     /// Opens what names the frames of those that were sampled for the first time.
     fn remember(&mut self) -> Result<()> {
+        if let (Some(sockets), Some(tables)) = (&mut self.sockets, &mut self.enabled.tables)
+            && let Action::Aggregate { keys, columns } = &self.plan.clause.action
+        {
+            let (rows, _) = tables::read(tables, keys, columns, self.possible_cpus, false)?;
+            sockets.remember(keys, &rows);
+        }
         let Some(mut namer) = self.namer.take() else { return Ok(()) };
         let seen = self.all().nth(self.named).expect("a clause has its tables").maps["SEEN"].as_fd();
         let remembered = namer.remember_new(seen);
@@ -402,6 +409,10 @@ impl Session {
             }
         }
         let arranged = arrange(&mut report.aggregation, self.plan.order);
+        if self.sockets.is_some() {
+            let advice = advice::advise(&report.aggregation, &report.keys, &report.values, report.elapsed_ns);
+            report.notes.extend(advice);
+        }
         report.rows_left_out = arranged.left_out;
         report.totals = arranged.totals;
         if let Some(namer) = &mut self.namer

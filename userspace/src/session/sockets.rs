@@ -19,7 +19,7 @@ use crate::render::report::Account;
 use crate::sockets::diag::{self, UdpSocket};
 use crate::sockets::namespaces::{self, Namespace};
 use crate::sockets::owners::Owners;
-use crate::symbolize::keys::KeyReader;
+use crate::symbolize::keys::{self, KeyReader};
 
 /// What is shown, of sockets of whom, and whether nothing was filtered out.
 pub struct View {
@@ -29,10 +29,13 @@ pub struct View {
 }
 
 /// Who has which socket, as known so far; and the kernel's counters as they were.
+#[derive(Default)]
 pub struct Sockets {
     owners: Owners,
     /// Of every namespace that can be entered, by its inode.
     tables: HashMap<u64, Vec<UdpSocket>>,
+    /// Sockets that rows named, by address and port: a later row may have no more than these.
+    named: HashMap<(IpAddr, u64), u64>,
     accounts: Accounts,
 }
 
@@ -43,7 +46,7 @@ const GONE: &str = "(owner gone)";
 impl Sockets {
     /// Before anything is attached: who is alive now may be gone at the report.
     pub fn now() -> Result<Sockets> {
-        let mut sockets = Sockets { owners: Owners::default(), tables: HashMap::new(), accounts: Accounts::default() };
+        let mut sockets = Sockets::default();
         let namespaces = namespaces::namespaces()?.known;
         sockets.look(&namespaces);
         sockets.accounts.begin(&namespaces);
@@ -66,6 +69,17 @@ impl Sockets {
         }
     }
 
+    /// Looks for the owners of sockets that were not seen before, while they live.
+    pub fn remember(&mut self, keys: &[Key], rows: &Rows) {
+        let Some(socket) = word(keys, "socket") else { return };
+        self.owners.look_up(rows.iter().map(|(key, _)| key[socket]));
+        let (Some(address), Some(port)) = (word(keys, "laddr"), word(keys, "lport")) else { return };
+        for (key, _) in rows.iter().filter(|(key, _)| key[socket] != 0) {
+            let address = keys::internet_address(&key[address..address + 2]);
+            self.named.insert((address, key[port]), key[socket]);
+        }
+    }
+
     /// Keys of the kernel side into those that are shown, and the kernel's own account.
     pub fn aggregation(
         &mut self,
@@ -74,6 +88,7 @@ impl Sockets {
         (rows, other): (&Rows, &Rows),
         counted: fn(u16) -> Counted,
     ) -> Result<(Aggregation, Vec<Account>)> {
+        self.remember(keys, rows);
         let namespaces = namespaces::namespaces()?.known;
         self.look(&namespaces);
         let (layout, reader) = (Layout::of(columns), KeyReader::new(keys, |name| scope.field(name)));
@@ -130,6 +145,9 @@ impl Sockets {
             return None;
         };
         let address: IpAddr = std::str::from_utf8(address).ok()?.parse().ok()?;
+        if let Some(inode) = self.named.get(&(address, *port)) {
+            return Some(*inode);
+        }
         // A namespace that is not known any more: whichever has such a socket, if only one has.
         let namespace = kept.account.namespace;
         let tables = self.tables.iter().filter(|(inode, _)| namespace == 0 || **inode == namespace);
@@ -203,4 +221,10 @@ impl Shown {
             self.keys.len() as u64 - 1
         })
     }
+}
+
+/// Where a key begins in a row, in words.
+fn word(keys: &[Key], name: &str) -> Option<usize> {
+    let at = keys.iter().position(|key| key.name() == name)?;
+    Some(keys[..at].iter().map(Key::words).sum())
 }

@@ -1,5 +1,5 @@
 //! Words of a key into what people read: numbers, strings, names of system calls and errnos.
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::merge::value::KeyValue;
 use crate::program::field::{Field, Kind, TEXT_WORDS};
@@ -31,7 +31,9 @@ fn value(key: &Key, field: Option<&Field>, words: &[u64]) -> KeyValue {
     match key {
         // An id, until the texts are read.
         Key::Text { field } if field.is_copied() => KeyValue::Unsigned(words[0]),
-        Key::Text { field } if matches!(field.kind, Kind::Address) => KeyValue::Text(address(words).into_bytes()),
+        Key::Text { field } if matches!(field.kind, Kind::Address) => {
+            KeyValue::Text(internet_address(words).to_string().into_bytes())
+        }
         Key::Text { .. } => {
             let mut bytes: Vec<u8> = words[..TEXT_WORDS].iter().flat_map(|word| word.to_ne_bytes()).collect();
             if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
@@ -48,11 +50,11 @@ fn value(key: &Key, field: Option<&Field>, words: &[u64]) -> KeyValue {
         },
     }
 }
-/// Of the internet, as people write it.
-fn address(words: &[u64]) -> String {
+/// One of IPv4 as such.
+pub fn internet_address(words: &[u64]) -> IpAddr {
     let mut bytes = [0; 16];
     for (part, word) in bytes.chunks_exact_mut(8).zip(words) {
         part.copy_from_slice(&word.to_ne_bytes());
     }
-    Ipv6Addr::from(bytes).to_canonical().to_string()
+    Ipv6Addr::from(bytes).to_canonical()
 }
