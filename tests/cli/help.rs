@@ -69,6 +69,15 @@ fn help_of_threads_mentions_its_options() {
     }
 }
 
+#[test]
+fn help_of_udp_mentions_its_options() {
+    let run = run(&["udp", "--help"]);
+    assert_eq!(run.code(), 0, "{run}");
+    for option in ["--sockets", "-p", "--port", "--top", "--format", "-o", "--strict"] {
+        assert!(mentions(&run.stdout, option), "no `{option}` in\n{}", run.stdout);
+    }
+}
+
 /// Beside those that it has in common with others.
 #[test]
 fn help_of_profile_mentions_its_options() {
@@ -97,7 +106,7 @@ fn short_help_names_every_option_too() {
 fn help_names_every_command() {
     let run = run(&["--help"]);
     assert_eq!(run.code(), 0, "{run}");
-    for command in ["syscalls", "profile", "offcpu", "threads", "func", "list", "doctor"] {
+    for command in ["syscalls", "profile", "offcpu", "threads", "func", "udp", "list", "doctor"] {
         assert!(mentions(&run.stdout, command), "no `{command}` in\n{}", run.stdout);
     }
 }

@@ -6,6 +6,7 @@ mod list;
 mod privilege;
 mod program;
 mod readme;
+mod udp;
 
 use spoor_tests::{Finished, spoor};
 

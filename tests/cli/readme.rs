@@ -36,7 +36,9 @@ fn here(command: &str, word: &str) -> String {
     match word {
         // A cgroup is looked for before the program is shown; this one is everywhere.
         CGROUP => "/".to_owned(),
-        _ if !matches!(command, "func" | "list") => word.to_owned(),
+        // A port.
+        "53" => word.to_owned(),
+        _ if !matches!(command, "func" | "list" | "udp") => word.to_owned(),
         // Ours; it has libc.
         _ if !word.is_empty() && word.bytes().all(|c| c.is_ascii_digit()) => std::process::id().to_string(),
         _ if word.starts_with("usdt:") => format!("usdt:{}:tracee:constants", library()),
@@ -56,7 +58,9 @@ fn every_command_in_the_readme_is_understood() {
         }
         let at = command.iter().position(|word| word == "--").unwrap_or(command.len());
         let mut args: Vec<String> = command.iter().map(|word| here(&command[0], word)).collect();
-        if command[0] != "list" && !command.iter().any(|word| word == "--show-program") {
+        // A list is no program.
+        let shows = |word: &String| matches!(word.as_str(), "--show-program" | "--sockets");
+        if command[0] != "list" && !command.iter().any(shows) {
             args.insert(at, "--show-program".to_owned());
         }
         let args: Vec<&str> = args.iter().map(String::as_str).collect();

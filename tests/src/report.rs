@@ -42,7 +42,7 @@ impl Report {
     pub fn parse(text: &str) -> Result<Report> {
         let json: Value = serde_json::from_str(text).with_context(|| format!("JSON: {text}"))?;
         ensure!(json["spoor"] == 1, "not a report of format 1: {text}");
-        const COMMANDS: [&str; 5] = ["syscalls", "profile", "offcpu", "threads", "func"];
+        const COMMANDS: [&str; 6] = ["syscalls", "profile", "offcpu", "threads", "func", "udp"];
         ensure!(COMMANDS.iter().any(|command| json["command"] == *command), "a report of no command: {text}");
         ensure!(json["target"].is_object(), "no target: {text}");
         ensure!(json["started_unix_ns"].is_u64() && json["elapsed_ns"].is_u64(), "no times: {text}");

@@ -25,6 +25,7 @@ mod thread;
 mod threads;
 mod time;
 mod tracee;
+mod udp;
 mod waits;
 
 use core::ffi::{CStr, c_char, c_int};
@@ -220,6 +221,12 @@ const WORKS: &[(&str, &str, &str, Work)] = &[
         inflight::inflight,
     ),
     ("tracee", "MODE WORD...", "calls of the functions in tests/tracee; see `tracee --help`", tracee::tracee),
+    (
+        "udp-sockets",
+        "N",
+        "UDP sockets of 127.0.0.1 with a buffer of 4096 that were each sent N of 512 bytes: one full, one read; one of ::1 that a child made before ready holds too; two on one port; says ports, buffers and how many were kept",
+        udp::sockets,
+    ),
     (
         "in-pidns",
         "CMD ARG...",

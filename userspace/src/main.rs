@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser};
 use spoor::attach::features::Refusal;
 use spoor::cli::args::{Cli, Command, Generate};
 use spoor::cli::plan::Plan;
-use spoor::cli::{UsageError, doctor, func, list, plan, udp, usage};
+use spoor::cli::{UsageError, doctor, func, list, plan, sockets, udp, usage};
 use spoor::error::Advice;
 use spoor::program::error::printable;
 use spoor::session;
@@ -39,6 +39,11 @@ fn run(cli: Cli) -> Result<u8> {
         Some(Command::Offcpu(args)) => trace(plan::offcpu(*args)?),
         Some(Command::Threads(args)) => trace(plan::threads(*args)?),
         Some(Command::Func(args)) => trace(func::func(*args)?),
+        Some(Command::Udp(args)) if args.sockets => {
+            let strict = args.output.strict;
+            let lost = sockets::show(*args)?;
+            Ok(if strict && lost { LOST } else { TRACED })
+        }
         Some(Command::Udp(args)) => trace(udp::udp(*args)?),
         Some(Command::List { glob, pid }) => {
             let listing = list::list(glob.as_deref(), pid)?;

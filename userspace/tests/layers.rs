@@ -36,8 +36,8 @@ fn named(folder: &str, words: &[&str]) -> Vec<String> {
     found
 }
 
-const STAGES: [&str; 10] =
-    ["program", "btf", "resolve", "attach", "snapshot", "stream", "merge", "symbolize", "render", "sinks"];
+const STAGES: [&str; 11] =
+    ["program", "btf", "resolve", "attach", "snapshot", "sockets", "stream", "merge", "symbolize", "render", "sinks"];
 
 #[test]
 fn stages_do_not_know_the_command_line() {
@@ -66,7 +66,9 @@ fn pure_stages_do_no_io_and_read_no_clock() {
 
 #[test]
 fn only_stages_beside_the_kernel_name_aya() {
-    for folder in ["program", "btf", "resolve", "merge", "symbolize", "render", "sinks", "session", "cli", "sys"] {
+    for folder in
+        ["program", "btf", "resolve", "merge", "symbolize", "sockets", "render", "sinks", "session", "cli", "sys"]
+    {
         assert_eq!(named(folder, &["aya::", "aya_obj::"]), Vec::<String>::new());
     }
 }
@@ -78,7 +80,8 @@ fn stages_know_no_provider_by_name() {
         .flat_map(|provider| [format!("providers::{}", provider.name), format!("probes_common::{}", provider.name)])
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    for folder in ["program", "btf", "resolve", "attach", "snapshot", "stream", "merge", "sinks", "session"] {
+    for folder in ["program", "btf", "resolve", "attach", "snapshot", "sockets", "stream", "merge", "sinks", "session"]
+    {
         assert_eq!(named(folder, &names), Vec::<String>::new());
     }
 }
@@ -92,4 +95,14 @@ fn patterns_are_resolved_without_what_attaches() {
     for stage in ["btf", "resolve"] {
         assert_eq!(named(stage, &later), Vec::<String>::new());
     }
+}
+
+/// What the kernel tells of its sockets it tells without a program of ours.
+#[test]
+fn sockets_are_looked_at_without_what_traces() {
+    let others =
+        ["attach", "providers", "session", "snapshot", "stream", "merge", "symbolize", "resolve", "render", "sinks"]
+            .map(|stage| format!("crate::{stage}"));
+    let others: Vec<&str> = others.iter().map(String::as_str).chain(["sys::bpf", "sys::perf"]).collect();
+    assert_eq!(named("sockets", &others), Vec::<String>::new());
 }

@@ -123,17 +123,22 @@ const UDP_EXAMPLES: &str = "Examples:
   spoor udp --port 12201 -i 1s                          on one port, every second
   spoor udp -d 10s --by reason,raddr,lport              who sends what is lost
   spoor udp -d 10s --by reason,kstack                   where in the kernel
+  spoor udp --sockets --top 10                          the ten sockets that have dropped most so far
 
 A socket's processes are those that hold it, never the one that happened to run.
+fill is what waits in the receive buffer as the kernel accounts it: a small datagram takes several times its length.
 Fields: spoor list";
 
 #[derive(Debug, Args)]
 pub struct Udp {
+    /// List the sockets as they are now, of all network namespaces, and trace nothing
+    #[arg(help_heading = "What to record", long, conflicts_with_all = ["peer", "duration", "interval", "by", "predicate", "functions", "max_keys", "map_memory", "show_program"])]
+    pub sockets: bool,
     /// Only sockets that this process holds; may be given several times
     #[arg(help_heading = "Target (without any: the whole machine)", short = 'p', long = "pid", value_name = "PID", value_delimiter = ',', allow_hyphen_values = true, value_parser = super::number::pid)]
     pub pids: Vec<u32>,
     /// Only this port of ours
-    #[arg(help_heading = "Target (without any: the whole machine)", long, value_name = "PORT")]
+    #[arg(help_heading = "Target (without any: the whole machine)", long, value_name = "PORT", allow_hyphen_values = true, value_parser = super::number::port)]
     pub port: Option<u16>,
     /// Only what came from, or went to, this address
     #[arg(help_heading = "Target (without any: the whole machine)", long, value_name = "ADDR")]

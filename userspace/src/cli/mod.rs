@@ -7,6 +7,7 @@ pub mod list;
 pub mod matches;
 pub mod number;
 pub mod plan;
+pub mod sockets;
 pub mod udp;
 pub mod usage;
 

@@ -15,6 +15,12 @@ fn id(text: &str) -> Option<u32> {
     text.parse().ok().filter(|id| *id > 0)
 }
 
+/// A port of UDP, from 1 on.
+pub fn port(text: &str) -> Result<u16, UsageError> {
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| UsageError::new("not a port", "a number from 1 to 65535"))
+}
+
 /// How many rows, such as `20`; 0 means all.
 pub fn rows(text: &str) -> Result<usize, UsageError> {
     let rows = scaled(text, 1000).and_then(|rows| usize::try_from(rows).ok());
@@ -71,6 +77,12 @@ mod tests {
     fn ids_are_whole_numbers_from_1_on() {
         assert_eq!((pid("42").ok(), tid("7").ok(), rows("0").ok()), (Some(42), Some(7), Some(0)));
         assert!(["0", "-5", "abc", "12x", "1k", "", "99999999999999999999"].iter().all(|text| id(text).is_none()));
+    }
+
+    #[test]
+    fn ports_are_numbers_of_16_bits() {
+        assert_eq!((port("1").ok(), port("65535").ok()), (Some(1), Some(65535)));
+        assert!(["0", "65536", "-1", "domain", ""].iter().all(|text| port(text).is_err()));
     }
 
     #[test]

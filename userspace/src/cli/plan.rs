@@ -487,7 +487,7 @@ fn unit_of(function: &Function) -> Unit {
     }
 }
 
-fn order(args: &OutputArgs, layout: Layout) -> Order {
+pub(super) fn order(args: &OutputArgs, layout: Layout) -> Order {
     let direction = match (args.asc, args.desc, layout) {
         (true, _, _) => Direction::Asc,
         (_, true, _) | (_, _, Layout::Table) => Direction::Desc,
@@ -502,7 +502,7 @@ fn order(args: &OutputArgs, layout: Layout) -> Order {
     Order { by, direction, top: args.top.filter(|top| *top > 0) }
 }
 
-fn format(args: &OutputArgs) -> Format {
+pub(super) fn format(args: &OutputArgs) -> Format {
     let by_ending = || {
         let name = args.output.as_ref()?.file_name()?.to_str()?.to_ascii_lowercase();
         let (stem, ending) = name.rsplit_once('.')?;

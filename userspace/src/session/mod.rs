@@ -7,7 +7,7 @@ mod signals;
 pub mod sockets;
 mod stacks;
 mod tables;
-mod target;
+pub mod target;
 mod texts;
 mod threads;
 mod watch;

@@ -4,5 +4,6 @@ pub mod counters;
 pub mod diag;
 pub mod namespaces;
 pub mod owners;
+pub mod survey;
 
 mod proc_udp;
