@@ -19,7 +19,8 @@ pub fn sockets(args: &Args, protocol: &Protocol) -> Did {
     let [from, to] = sys::pipe();
     let holder = child(|| {
         sys::close(to as i64);
-        drop([first.as_raw_fd(), second.as_raw_fd()].map(|fd| sys::close(fd.into())));
+        sys::close(first.as_raw_fd().into());
+        sys::close(second.as_raw_fd().into());
         // Until its parent ends.
         sys::readv(from, &mut [0]);
     });

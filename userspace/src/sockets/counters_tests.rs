@@ -97,6 +97,20 @@ fn deltas_pass_the_end_of_a_counter() {
     assert_eq!(known(&deltas), [("Udp NoPorts", 0), ("Udp InErrors", 6)]);
 }
 
+/// A datagram to a port of ours is one more, and nobody else's traffic can take one away.
+#[test]
+fn what_is_received_between_two_accounts_is_in_the_difference() {
+    let own = &namespaces::namespaces().unwrap().known[0];
+    let [reader, writer] = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    let before = Account::of(own).unwrap();
+    writer.send_to(&[0; 100], reader.local_addr().unwrap()).unwrap();
+    reader.recv(&mut [0; 100]).unwrap();
+    let after = Account::of(own).unwrap().since(&before);
+    for name in ["Udp InDatagrams", "Udp OutDatagrams"] {
+        assert!(after.get(name).is_some_and(|count| (1..1 << 32).contains(&count)), "{name} of {after:?}");
+    }
+}
+
 #[test]
 fn the_names_are_those_of_this_kernel() {
     let account = Account::read().unwrap();

@@ -82,6 +82,25 @@ pub fn within<T: Send>(namespace: &Namespace, act: impl FnOnce() -> T + Send) ->
     }
 }
 
+/// The same, or where we may not enter it, what can be read of it in the folder that /proc has for a process in it.
+///
+/// Errors: why we may not enter, where there is no such process either; those of `act`.
+pub fn within_or_beside<T: Send>(
+    namespace: &Namespace,
+    act: impl FnOnce() -> Result<T> + Send,
+    beside: impl FnOnce(&Path) -> Result<T>,
+) -> Result<T> {
+    let refused = match within(namespace, act).and_then(|done| done) {
+        Err(refused) if refused.kind() == ErrorKind::PermissionDenied => refused,
+        done => return done,
+    };
+    let Some(pid) = namespace.pid else { return Err(refused) };
+    let told = beside(Path::new(&format!("/proc/{pid}/net")));
+    // Its number may be another's by now.
+    let is_there = inode_of(pid).is_ok_and(|inode| inode == namespace.inode);
+    told.ok().filter(|_| is_there).ok_or(refused)
+}
+
 /// Through the process that it was found by, else through any that is in it now.
 fn open(path: &Path, inode: u64) -> Result<File> {
     let open = |path: &Path| {
@@ -137,11 +156,6 @@ impl Namespace {
     /// True where the calling process is in it.
     pub fn is_own(&self) -> bool {
         self.door == Door::Own
-    }
-
-    /// What /proc tells of it without entering, where a process is in it: /proc/PID/net.
-    pub fn folder(&self) -> Option<PathBuf> {
-        Some(PathBuf::from(format!("/proc/{}/net", self.pid?)))
     }
 
     /// Its name, or its number as the kernel writes it.

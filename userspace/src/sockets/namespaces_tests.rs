@@ -28,5 +28,17 @@ fn labels_are_names_or_numbers() {
     );
     namespace.name = Some("bl\x1bue".to_owned());
     assert_eq!((namespace.label().as_str(), namespace.to_string().as_str()), ("bl\x1bue", "bl\\x1bue"));
-    assert_eq!(namespace.folder(), Some(PathBuf::from("/proc/4711/net")));
+}
+
+/// A namespace that may not be entered, which for root there is none of: the answer is that of the folder.
+#[test]
+fn where_one_may_not_enter_the_folder_of_a_process_tells() {
+    let own = namespaces().unwrap().known[0].inode;
+    let pid = std::process::id();
+    let denied = || Err(Error::from(ErrorKind::PermissionDenied));
+    let namespace = |inode| Namespace { inode, name: None, pid: Some(pid), door: Door::Own };
+    let said = within_or_beside(&namespace(own), denied, |folder| Ok(folder.to_owned()));
+    assert_eq!(said.unwrap(), PathBuf::from(format!("/proc/{pid}/net")));
+    let moved = within_or_beside(&namespace(own + 1), denied, |folder| Ok(folder.to_owned()));
+    assert_eq!(moved.unwrap_err().kind(), ErrorKind::PermissionDenied);
 }

@@ -28,7 +28,7 @@ impl Survey {
         let Namespaces { known, hidden } = namespaces::namespaces()?;
         let mut survey = Survey { seen: Vec::new(), refused: Vec::new(), hidden };
         for namespace in known {
-            match sockets_of(&namespace) {
+            match namespaces::within_or_beside(&namespace, diag::udp_sockets, diag::of_proc) {
                 Ok(sockets) => survey.seen.push(Seen { namespace, sockets }),
                 // It ended in between.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -47,16 +47,6 @@ impl Survey {
         let sockets = self.sockets().filter(move |(its, _)| its.inode == namespace);
         sockets.map(|(_, socket)| socket).filter(move |socket| is_at(socket, to))
     }
-}
-
-/// Where we may not enter, /proc tells without it, though less.
-fn sockets_of(namespace: &Namespace) -> Result<Vec<UdpSocket>> {
-    let refused = match namespaces::within(namespace, diag::udp_sockets) {
-        Ok(sockets) => return sockets,
-        Err(error) => error,
-    };
-    let folder = namespace.folder().filter(|_| refused.kind() == std::io::ErrorKind::PermissionDenied);
-    folder.and_then(|folder| diag::of_proc(&folder).ok()).ok_or(refused)
 }
 
 /// Whether it is bound to this address, or to all of its kind: one of IPv6 takes IPv4, too, unless it was told not to.
