@@ -89,6 +89,7 @@ fn report(args: &Udp, target: &Target) -> Result<Report> {
         rows_left_out: arranged.left_out,
         totals: arranged.totals,
         layout: Layout::Table,
+        accounts: Vec::new(),
         loss,
         notes: Vec::new(),
     })

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::functions::Functions;
 use super::{Place, Point};
 
+type NamesAt = HashMap<u64, BTreeSet<String>>;
+
 /// All names of the functions in each file, where they have several.
 pub struct Aliases {
-    files: Vec<(Arc<Path>, HashMap<u64, BTreeSet<String>>)>,
+    files: Vec<(Arc<Path>, NamesAt)>,
 }
 
 impl Aliases {

@@ -46,12 +46,15 @@ struct Search<'a> {
     found: Found,
 }
 
+/// Of one file: offset, and whether it is a function's first.
+type Instructions = HashSet<(u64, bool)>;
+
 #[derive(Default)]
 struct Found {
     resolved: Resolved,
     /// Instructions that are known, by their file; the last one is asked for most. Paths are compared as they are: to hash
     /// one costs more than to find its functions' names.
-    instructions: Vec<(Arc<Path>, HashSet<(u64, bool)>)>,
+    instructions: Vec<(Arc<Path>, Instructions)>,
     others: HashSet<Place>,
 }
 

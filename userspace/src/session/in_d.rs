@@ -5,20 +5,29 @@ use crate::attach::sampling::{DEFAULT_HZ, Sampling};
 use crate::cli::plan::Plan;
 use crate::program::scope::Scope;
 use crate::program::show::{self, Place};
-use crate::program::tree::Clause;
+use crate::program::tree::{Action, Clause};
 use crate::providers::Provider;
 
 /// The plan's clauses as dtrace would have them written.
 pub fn show_program(plan: &Plan) -> String {
     let mut lines = match &plan.points {
         Some(points) => clause_on_points(plan, points),
-        None => clause_in_d(plan, plan.provider, (&plan.clause, &plan.scope), plan.sampling),
+        None => clause_in_d(plan, plan.provider, (&shown(plan), &plan.scope), plan.sampling),
     };
     for beside in &plan.beside {
         lines.extend(clause_in_d(plan, beside.provider, (&beside.clause, &beside.scope), beside.sampling));
     }
     lines.extend(target::comment_in_d(&plan.target));
     lines.join("\n")
+}
+
+/// The clause with the keys that people asked for.
+fn shown(plan: &Plan) -> Clause {
+    let mut clause = plan.clause.clone();
+    if let (Some(view), Action::Aggregate { keys, .. }) = (&plan.view, &mut clause.action) {
+        *keys = view.shown.clone();
+    }
+    clause
 }
 
 /// One clause, with the one that notes what it needs before it. The target is not part of the clause, it is decided before;
