@@ -1,4 +1,5 @@
-//! PID 1 of a virtual machine whose initramfs holds /init (us), /bin/spoor and /bin/workload, and nothing else.
+//! PID 1 of a virtual machine whose initramfs holds /init (us), /bin/spoor and /bin/workload, modules of its kernel, and
+//! nothing else.
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::io::Write;
@@ -48,6 +49,9 @@ pub fn set_up() {
             println!("vm: mount {kind} on {at}: {error}");
         }
     }
+    if let Err(error) = load_modules() {
+        println!("vm: load modules: {error}");
+    }
     if let Err(error) = loopback_up() {
         println!("vm: bring lo up: {error}");
     }
@@ -69,6 +73,23 @@ fn mount(source: &str, at: &str, kind: &str) -> std::io::Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(()),
         result => result.map(drop),
     }
+}
+
+/// All that the initramfs has, by the order of their names.
+fn load_modules() -> std::io::Result<()> {
+    let files = fs::read_dir("/lib/modules")?.map(|entry| Ok(entry?.path()));
+    let mut files = files.collect::<std::io::Result<Vec<_>>>()?;
+    files.sort();
+    for path in files {
+        let module = fs::File::open(&path)?;
+        let (no_parameters, flags) = (c"", 0);
+        // SAFETY: a string that ends.
+        let ret = unsafe { libc::syscall(libc::SYS_finit_module, module.as_raw_fd(), no_parameters.as_ptr(), flags) };
+        if let Err(error) = check(ret) {
+            println!("vm: load {}: {error}", path.display());
+        }
+    }
+    Ok(())
 }
 
 fn loopback_up() -> std::io::Result<()> {

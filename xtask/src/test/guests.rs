@@ -26,6 +26,7 @@ pub struct Fetched {
 struct Boot {
     name: String,
     image: Image,
+    initramfs: PathBuf,
     append: &'static str,
 }
 
@@ -48,49 +49,54 @@ pub fn run(fetched: Fetched, programs: &Programs, args: &[String]) -> Vec<Stage>
     let mut stages = Vec::new();
     let mut boots = Vec::new();
     for (kernel, image) in fetched.images {
-        match image {
-            Ok(image) => boots.extend(boots_of(kernel, &image)),
+        match image.and_then(|image| boots_of(kernel, &image, programs)) {
+            Ok(of_kernel) => boots.extend(of_kernel),
             Err(error) => stages.push(failed(&format!("kernel {}", kernel.name), &error)),
         }
     }
-    match prepare(fetched.qemu, programs) {
-        Ok((qemu, initramfs)) => stages.extend(run_all(&boots, |boot| {
-            let started = Instant::now();
-            let run = vm::run(&qemu, &boot.image, &initramfs, boot.append, args, &boot.prefix());
-            run.map_or_else(|error| failed(&boot.name, &error), |run| stage(boot, &run, started.elapsed()))
-        })),
+    match fetched.qemu {
+        Ok(qemu) => {
+            println!("QEMU {}", qemu.version);
+            stages.extend(run_all(&boots, |boot| {
+                let started = Instant::now();
+                let run = vm::run(&qemu, &boot.image, &boot.initramfs, boot.append, args, &boot.prefix());
+                run.map_or_else(|error| failed(&boot.name, &error), |run| stage(boot, &run, started.elapsed()))
+            }));
+        }
         Err(error) => stages.extend(boots.iter().map(|boot| failed(&boot.name, &error))),
     }
     stages
 }
 
-fn prepare(qemu: Result<Qemu>, programs: &Programs) -> Result<(Qemu, PathBuf)> {
-    let qemu = qemu?;
-    println!("QEMU {}", qemu.version);
-    let initramfs = paths::target("vm/initramfs.cpio");
-    vm::pack(&initramfs, &programs.kernel_tests, &files(programs)?).context("make the initramfs")?;
-    Ok((qemu, initramfs))
-}
-
-/// What a guest has besides /init: programs, and what the dynamic one of them is loaded with.
-fn files(programs: &Programs) -> Result<Vec<(String, PathBuf)>> {
+/// What a guest has besides /init: programs, what the dynamic one of them is loaded with, and modules of its kernel.
+fn files(programs: &Programs, image: &Image) -> Result<Vec<(String, PathBuf)>> {
     let mut files = Vec::new();
     for (name, path) in [("spoor", &programs.spoor), ("workload", &programs.workload), ("tracee", &programs.tracee)] {
         files.push((format!("bin/{name}"), path.clone()));
     }
     files.extend(vm::libraries(&programs.tracee, "bin")?);
+    for module in &image.modules {
+        let name = module.file_name().context("a module has a name")?;
+        files.push((format!("lib/modules/{}", name.to_string_lossy()), module.clone()));
+    }
     Ok(files)
 }
 
 /// The boots of one kernel: as Debian configures it, and fully preemptible where it can be.
-fn boots_of(kernel: &Kernel, image: &Image) -> Vec<Boot> {
-    let name = |more: &str| format!("kernel {}{more} ({})", kernel.name, image.release);
-    let mut boots = vec![Boot { name: name(""), image: image.clone(), append: "" }];
+fn boots_of(kernel: &Kernel, image: &Image, programs: &Programs) -> Result<Vec<Boot>> {
+    let initramfs = paths::target(&format!("vm/initramfs-{}.cpio", kernel.suite));
+    vm::pack(&initramfs, &programs.kernel_tests, &files(programs, image)?).context("make the initramfs")?;
+    let boot = |more: &str, append| Boot {
+        name: format!("kernel {}{more} ({})", kernel.name, image.release),
+        image: image.clone(),
+        initramfs: initramfs.clone(),
+        append,
+    };
+    let mut boots = vec![boot("", "")];
     if kernel.preempt_full {
-        let append = "preempt=full";
-        boots.push(Boot { name: name(" preempt=full"), image: image.clone(), append });
+        boots.push(boot(" preempt=full", "preempt=full"));
     }
-    boots
+    Ok(boots)
 }
 
 /// Runs `AT_ONCE` boots at a time.

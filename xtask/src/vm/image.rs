@@ -1,4 +1,4 @@
-//! The kernel of a Debian suite: a row of `KERNELS` in, its vmlinuz and version out.
+//! The kernel of a Debian suite: a row of `KERNELS` in, its vmlinuz, version and modules out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use super::apt::{Apt, Installed};
 use super::kernels::Kernel;
+use super::modules;
 use crate::shell::{cmd, output};
 use crate::{files, paths};
 
@@ -15,18 +16,24 @@ pub struct Image {
     pub vmlinuz: PathBuf,
     /// As `uname -r` has it.
     pub release: String,
+    /// In the order in which they load.
+    pub modules: Vec<PathBuf>,
 }
+
+const MODULES: &str = "modules";
 
 impl Image {
     /// From the cache in target/vm, else by apt. Remove target/vm to have newer ones.
     pub fn fetch(kernel: &Kernel) -> Result<Self> {
         let kept = paths::target("vm/kernels").join(kernel.suite);
-        if !kept.exists() {
+        let kept_modules = kept.join(MODULES);
+        if modules::extracted(&kept_modules).is_none() {
             eprintln!("fetching kernel {} from Debian {}", kernel.name, kernel.suite);
             Self::download(kernel, &kept).with_context(|| format!("fetch the kernel of Debian {}", kernel.suite))?;
         }
-        let found = find(&kept)?;
-        found.with_context(|| format!("no kernel in `{}`", kept.display()))
+        let modules = modules::extracted(&kept_modules).context("the kernel was fetched without its modules")?;
+        let (vmlinuz, release) = find(&kept)?.with_context(|| format!("no kernel in `{}`", kept.display()))?;
+        Ok(Self { vmlinuz, release, modules })
     }
 
     fn download(kernel: &Kernel, kept: &Path) -> Result<()> {
@@ -51,11 +58,13 @@ impl Image {
         for deb in apt.download(&packages)? {
             output(cmd("dpkg-deb", ["-x"]).arg(deb).arg(&tree))?;
         }
-        let image = find(&tree)?.with_context(|| format!("no vmlinuz in {packages:?}"))?;
+        let (vmlinuz, release) = find(&tree)?.with_context(|| format!("no vmlinuz in {packages:?}"))?;
         let alone = work.join("alone");
         files::make_folder(&alone)?;
-        fs::rename(&image.vmlinuz, alone.join(format!("vmlinuz-{}", image.release)))?;
+        fs::rename(&vmlinuz, alone.join(format!("vmlinuz-{release}")))?;
+        modules::extract(&tree, &alone.join(MODULES)).context("take the modules")?;
         files::make_folder(kept.parent().expect("below target"))?;
+        files::remove(kept)?;
         // Last and in one step: a folder that exists is complete.
         fs::rename(&alone, kept).with_context(|| format!("make `{}`", kept.display()))?;
         files::remove(&work)
@@ -63,7 +72,6 @@ impl Image {
 }
 
 /// The parts that an empty package stands for: what it needs in exactly its own version.
-/// Not the modules, half of the bytes: the guest loads none.
 fn parts(apt: &Apt, package: &str) -> Result<Vec<String>> {
     let mut parts = exact(&apt.field(package, "Depends")?);
     let mut seen = 0;
@@ -71,7 +79,7 @@ fn parts(apt: &Apt, package: &str) -> Result<Vec<String>> {
         // linux-base-* and linux-binary-* of sid depend on nothing.
         let depends = apt.field(&parts[seen], "Depends").unwrap_or_default();
         for part in exact(&depends) {
-            if !part.starts_with("linux-modules-") && !parts.contains(&part) {
+            if !parts.contains(&part) {
                 parts.push(part);
             }
         }
@@ -90,13 +98,14 @@ fn exact(depends: &str) -> Vec<String> {
         .collect()
 }
 
-fn find(folder: &Path) -> Result<Option<Image>> {
+/// A vmlinuz somewhere below a folder, and its release.
+fn find(folder: &Path) -> Result<Option<(PathBuf, String)>> {
     for entry in fs::read_dir(folder).with_context(|| format!("read `{}`", folder.display()))? {
         let entry = entry?;
         let found = if entry.file_type()?.is_dir() {
             find(&entry.path())?
         } else {
-            release_of(&entry.path()).map(|release| Image { vmlinuz: entry.path(), release })
+            release_of(&entry.path()).map(|release| (entry.path(), release))
         };
         if found.is_some() {
             return Ok(found);

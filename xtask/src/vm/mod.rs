@@ -7,6 +7,7 @@ mod image;
 mod initramfs;
 mod kernels;
 mod libraries;
+mod modules;
 mod qemu;
 
 pub use boot::{Run, run};
