@@ -27,6 +27,7 @@ mod target;
 mod threads;
 mod tracee;
 mod twice_returning;
+mod udp_net;
 mod where_;
 
 use std::process::ExitCode;
@@ -78,6 +79,7 @@ const TOPICS: &[&[Test]] = &[
     func::usdt::TESTS,
     func::tracepoints::TESTS,
     func::kernel::TESTS,
+    udp_net::TESTS,
     differential::TESTS,
 ];
 

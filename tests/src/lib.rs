@@ -6,6 +6,8 @@ pub mod elf;
 pub mod folder;
 pub mod ledger;
 pub mod lines;
+pub mod losses;
+pub mod net;
 pub mod process;
 pub mod report;
 pub mod skip;

@@ -168,3 +168,35 @@ pub fn read_number(from: &OwnedFd) -> io::Result<u64> {
     let read = check(unsafe { libc::read(from.as_raw_fd(), (&raw mut number).cast(), size_of_val(&number)) } as i64)?;
     if read as usize == size_of_val(&number) { Ok(number) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
+
+/// The calling thread has a network namespace of its own from now on.
+pub fn unshare_net() -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) }.into()).map(drop)
+}
+
+/// The calling thread is in that one from now on.
+pub fn enter_net(namespace: &impl AsRawFd) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }.into()).map(drop)
+}
+
+/// All that the calling thread may run on.
+pub fn own_cpus() -> io::Result<Vec<usize>> {
+    // SAFETY: a set is plain bits, and the call takes its size.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        check(libc::sched_getaffinity(0, size_of_val(&set), &mut set).into())?;
+        Ok((0..libc::CPU_SETSIZE as usize).filter(|cpu| libc::CPU_ISSET(*cpu, &set)).collect())
+    }
+}
+
+/// The calling thread, from now on.
+pub fn run_on(cpu: usize) -> io::Result<()> {
+    // SAFETY: a set is plain bits, and the call takes its size.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        check(libc::sched_setaffinity(0, size_of_val(&set), &set).into()).map(drop)
+    }
+}

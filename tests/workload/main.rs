@@ -26,6 +26,7 @@ mod threads;
 mod time;
 mod tracee;
 mod udp;
+mod udp_sockets;
 mod waits;
 
 use core::ffi::{CStr, c_char, c_int};
@@ -225,7 +226,19 @@ const WORKS: &[(&str, &str, &str, Work)] = &[
         "udp-sockets",
         "N",
         "UDP sockets of 127.0.0.1 with a buffer of 4096 that were each sent N of 512 bytes: one full, one read; one of ::1 that a child made before ready holds too; two on one port; says ports, buffers and how many were kept",
-        udp::sockets,
+        udp_sockets::sockets,
+    ),
+    (
+        "udp-receiver",
+        "ADDR:PORT OPTION...",
+        "1 recvfrom of each datagram that is there and 1 more (EAGAIN), on each socket; prints `ready PID PORT`; --rcvbuf BYTES, --rcvbufforce BYTES, --sockets N, --join GROUP%INDEX, --connect ADDR:PORT, --read all|none|N (of each socket), --room BYTES, --filter-drop, --reuse-port, --reuse-address, --gro, --poll (1 poll before), --bad-address (recvfrom to address 8)",
+        udp::receiver,
+    ),
+    (
+        "udp-sender",
+        "ADDR:PORT N BYTES OPTION...",
+        "N sendto of BYTES; prints `ready PID PORT`, and how they ended; --sndbuf BYTES, --segment BYTES (UDP_SEGMENT), --df, --recverr, --connect",
+        udp::sender,
     ),
     (
         "in-pidns",

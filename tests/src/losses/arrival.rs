@@ -1,0 +1,86 @@
+//! Lost when they arrive in B, or at the copy to their reader for what is wrong with them.
+use std::net::SocketAddr;
+
+use anyhow::Result;
+
+use super::packets::{datagram, send_as_udp, with_bad_checksum, with_length};
+use super::{CLOSED, Loss, PORT, b, did, receiver, send};
+use crate::net::{Family, HostSysctl, Net};
+
+const COUNT: u64 = 20;
+
+/// 100 x 512 bytes for a buffer of 4096; then it is read.
+pub fn receive_buffer_full(net: &Net, family: Family) -> Result<Loss> {
+    filled(net, family, &["--rcvbuf", "4096"], 100, 512)
+}
+
+/// The socket takes nothing.
+pub fn filtered(net: &Net, family: Family) -> Result<Loss> {
+    filled(net, family, &["--filter-drop"], COUNT, 100)
+}
+
+fn filled(net: &Net, family: Family, options: &[&str], sent: u64, bytes: usize) -> Result<Loss> {
+    let mut receiver = receiver(net, family, options)?;
+    send(net, b(family, PORT), sent, bytes)?;
+    let received = did(&receiver.run()?, "received")?;
+    Ok(Loss::new(b(family, PORT), sent, received)?.at(receiver))
+}
+
+/// The memory of all UDP sockets together is used up: a buffer of 80 MB takes not all of 4000 x 1000 bytes. The
+/// settings are the whole machine's, for the time in which this runs. Call it where the machine's own namespace is.
+pub fn memory_exhausted(net: &Net, family: Family) -> Result<Loss> {
+    let few_pages = HostSysctl::set("net/ipv4/udp_mem", "1 1 2")?;
+    let loss = filled(net, family, &["--rcvbufforce", "40000000"], 4000, 1000);
+    drop(few_pages);
+    loss
+}
+
+pub fn no_socket(net: &Net, family: Family) -> Result<Loss> {
+    send(net, b(family, CLOSED), COUNT, 100)?;
+    Loss::new(b(family, CLOSED), COUNT, 0)
+}
+
+/// 40 bytes: the checksum is looked at when they arrive.
+pub fn bad_checksum_small(net: &Net, family: Family) -> Result<Loss> {
+    raw(net, family, &[], |whole| with_bad_checksum(whole(32)))
+}
+
+/// 400 bytes: the checksum is looked at when they are read.
+pub fn bad_checksum_large(net: &Net, family: Family) -> Result<Loss> {
+    raw(net, family, &[], |whole| with_bad_checksum(whole(392)))
+}
+
+/// The same, and nobody reads: the kernel looks when it is asked whether there is something to read.
+pub fn bad_checksum_polled(net: &Net, family: Family) -> Result<Loss> {
+    raw(net, family, &["--poll", "--read", "none"], |whole| with_bad_checksum(whole(392)))
+}
+
+/// UDP's length says more than there is.
+pub fn length_too_long(net: &Net, family: Family) -> Result<Loss> {
+    raw(net, family, &[], |whole| with_length(whole(100), 208))
+}
+
+/// UDP's length says less than its header has.
+pub fn length_below_header(net: &Net, family: Family) -> Result<Loss> {
+    raw(net, family, &[], |whole| with_length(whole(100), 4))
+}
+
+/// Half a header of UDP.
+pub fn shorter_than_header(net: &Net, family: Family) -> Result<Loss> {
+    raw(net, family, &[], |whole| whole(0)[..4].to_vec())
+}
+
+/// Not a socket's datagrams; `packet` makes one of a whole one with so many bytes of payload.
+fn raw(
+    net: &Net,
+    family: Family,
+    options: &[&str],
+    packet: impl Fn(&dyn Fn(usize) -> Vec<u8>) -> Vec<u8>,
+) -> Result<Loss> {
+    let to = b(family, PORT);
+    let mut receiver = receiver(net, family, options)?;
+    let packet = packet(&|bytes| datagram(SocketAddr::new(family.a(), PORT), to, bytes));
+    send_as_udp(net, to.ip(), &packet, COUNT)?;
+    let received = did(&receiver.run()?, "received")?;
+    Ok(Loss::new(to, COUNT, received)?.at(receiver))
+}

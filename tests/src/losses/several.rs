@@ -1,0 +1,79 @@
+//! Datagrams that several sockets might have got, or none for whom else it is connected to; and several in one packet.
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, Result, ensure};
+use socket2::SockRef;
+
+use super::{Loss, PORT, b, did, receiver, send, sender, socket};
+use crate::ensure_eq;
+use crate::net::{Family, INDEX, Net};
+
+const GROUP: Ipv4Addr = Ipv4Addr::new(239, 77, 0, 1);
+const COUNT: u64 = 20;
+
+/// 20 datagrams for three sockets, each of which has room for less.
+pub fn multicast_full(net: &Net) -> Result<Loss> {
+    const SOCKETS: u64 = 3;
+    let join = format!("{GROUP}%{INDEX}");
+    let options = ["--sockets", "3", "--reuse-address", "--rcvbuf", "4096", "--join", &join];
+    let mut receiver = receiver(net, Family::V4, &options)?;
+    send_to_group(net, PORT)?;
+    let received = did(&receiver.run()?, "received")?;
+    let loss = Loss::new((GROUP, PORT).into(), SOCKETS * COUNT, received)?;
+    Ok(Loss { sent: COUNT, ..loss }.at(receiver))
+}
+
+/// B listens to the group, but at another port.
+pub fn multicast_unwanted(net: &Net) -> Result<Loss> {
+    let mut receiver = receiver(net, Family::V4, &["--join", &format!("{GROUP}%{INDEX}")])?;
+    send_to_group(net, PORT + 1)?;
+    ensure_eq!(did(&receiver.run()?, "received")?, 0, "datagrams at another port");
+    Ok(Loss::new((GROUP, PORT + 1).into(), COUNT, 0)?.at(receiver))
+}
+
+fn send_to_group(net: &Net, port: u16) -> Result<()> {
+    let socket = socket(net, Family::V4.a())?;
+    let from = Family::V4.a().to_string().parse().context("an address of IPv4")?;
+    SockRef::from(&socket).set_multicast_if_v4(&from).context("IP_MULTICAST_IF")?;
+    for _ in 0..COUNT {
+        socket.send_to(&[b'x'; 512], (GROUP, port)).context("send to a group")?;
+    }
+    net.settle()
+}
+
+/// Two sockets have the port; the kernel picks one by who sends.
+pub fn reuse_port_full(net: &Net, family: Family) -> Result<Loss> {
+    let mut receiver = receiver(net, family, &["--sockets", "2", "--reuse-port", "--rcvbuf", "4096"])?;
+    let senders = 20;
+    for _ in 0..senders {
+        send(net, b(family, PORT), 10, 512)?;
+    }
+    let read = receiver.run()?;
+    // Of 20 senders one socket gets all in 2 of a million runs.
+    ensure!(did(&read, "received_0")? > 0 && did(&read, "received_1")? > 0, "one socket got all: {read}");
+    Ok(Loss::new(b(family, PORT), 10 * senders, did(&read, "received")?)?.at(receiver))
+}
+
+/// The receiver is connected to somebody else.
+pub fn connected_elsewhere(net: &Net, family: Family) -> Result<Loss> {
+    let peer = SocketAddr::new(family.a(), 1).to_string();
+    let mut receiver = receiver(net, family, &["--connect", &peer])?;
+    send(net, b(family, PORT), COUNT, 100)?;
+    let received = did(&receiver.run()?, "received")?;
+    Ok(Loss::new(b(family, PORT), COUNT, received)?.at(receiver))
+}
+
+/// 5 packets of 10 segments of 100 bytes each, for a buffer with room for less. Either all segments of a packet are
+/// read, at once, or none.
+pub fn gro_buffer_full(net: &Net, family: Family) -> Result<Loss> {
+    const PACKETS: u64 = 5;
+    let mut receiver = receiver(net, family, &["--gro", "--rcvbuf", "4096"])?;
+    let mut sender = sender(net, b(family, PORT), PACKETS, 1000, &["--segment", "100"])?;
+    ensure_eq!(did(&sender.run()?, "sent")?, PACKETS, "sends that end well");
+    net.settle()?;
+    let read = receiver.run()?;
+    let (packets, segments) = (did(&read, "received")?, did(&read, "bytes")? / 100);
+    ensure_eq!(segments, packets * 10, "segments in {packets} packets");
+    let loss = Loss::new(b(family, PORT), PACKETS * 10, segments)?;
+    Ok(Loss { lost_packets: PACKETS - packets, ..loss }.at(receiver).from(sender))
+}
