@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What is traced; the same code in the library and in the workload.
-const TRACED: [&str; 3] = ["functions.c", "names.c", "usdt.S"];
+const TRACED: [&str; 4] = ["functions.c", "names.c", LINES, "usdt.S"];
+/// Its lines are traced: it has debug information, and what each of them does stays where it is.
+const LINES: &str = "lines.c";
 /// Who calls it.
 const CALLERS: [&str; 3] = ["protocol.c", "calls.c", "ends.c"];
 
@@ -40,8 +42,10 @@ fn main() {
 fn object(sources: &Path, out: &Path, name: &str) -> PathBuf {
     let object = out.join(name).with_extension("o");
     // One level of optimization in every build: a tail call is a jump, and no function is copied.
+    let level: &[&str] = if name == LINES { &["-O0", "-g"] } else { &["-O2"] };
     run(Command::new("cc")
-        .args(["-std=gnu11", "-O2", "-fPIC", "-Wall", "-Wextra", "-pthread", "-c"])
+        .args(level)
+        .args(["-std=gnu11", "-fPIC", "-Wall", "-Wextra", "-pthread", "-c"])
         .arg(sources.join(name))
         .arg("-o")
         .arg(&object));

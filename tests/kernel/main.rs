@@ -79,6 +79,7 @@ const TOPICS: &[&[Test]] = &[
     func::usdt::TESTS,
     func::tracepoints::TESTS,
     func::kernel::TESTS,
+    func::lines::TESTS,
     udp_net::TESTS,
     differential::TESTS,
 ];

@@ -74,6 +74,7 @@ static const struct callee {
     {"six", call_six},
     {"eight", call_eight},
     {"tail", tracee_tail_a},
+    {"lines", tracee_lines_too},
     {"ifunc", tracee_ifunc},
     {"alias", call_alias},
     {"whole", tracee_whole},

@@ -1,4 +1,4 @@
-// What is traced (functions.c, names.c, usdt.S: they make libtracee.so), for those who call it (calls.c, ends.c, main.c).
+// What is traced (functions.c, names.c, lines.c, usdt.S: they make libtracee.so), for those who call it (calls.c, ends.c, main.c).
 // C, and not Rust: an indirect function, an alias, a probe of systemtap's and names of every kind take a line each.
 #pragma once
 
@@ -49,6 +49,10 @@ int64_t store_put_long(int64_t a) __asm__("_ZN5store3putEl");      // store::put
 void store_push(int32_t a) __asm__("_ZN5store4pushIiEEvT_");       // void store::push<int>(int)
 uint64_t store_take(uint64_t a) __asm__("_ZN5store4take17h0123456789abcdefE"); // store::take of Rust, as it was: a
 uint64_t store_give(uint64_t a) __asm__("_RNvCs1234_5store4give"); // store::give of Rust, as it is: a
+
+// lines.c
+uint64_t tracee_lines(uint64_t a);                                 // a
+uint64_t tracee_lines_too(uint64_t a);                             // a + 1, by tracee_lines
 
 // usdt.S: each probe once, `twice` twice, and `enabled` where it is enabled; 1 there, else 0
 uint64_t tracee_usdt(uint64_t value, const uint64_t *memory, const char *text);

@@ -8,6 +8,7 @@ pub mod calls;
 pub mod ends;
 pub mod files;
 pub mod kernel;
+pub mod lines;
 pub mod names;
 pub mod returns;
 pub mod tracepoints;

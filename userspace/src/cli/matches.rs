@@ -104,7 +104,7 @@ impl<'a> Modules<'a> {
     fn of(pattern: &'a Pattern, points: &'a [Point]) -> Modules<'a> {
         let module = match pattern {
             Pattern::Function { module, .. } | Pattern::Usdt { module, .. } => module.as_deref(),
-            Pattern::Offset { module, .. } => Some(module.as_str()),
+            Pattern::Offset { module, .. } | Pattern::Line { module, .. } => Some(module.as_str()),
             Pattern::Kernel { .. } | Pattern::KernelOffset { .. } | Pattern::Tracepoint { .. } => None,
         };
         let mut files: HashMap<&str, BTreeSet<&Path>> = HashMap::new();
@@ -145,6 +145,10 @@ impl<'a> Modules<'a> {
             (Place::Kernel { symbol, offset }, _) => printable(&format!("{symbol}+{offset:#x}")).into(),
             (Place::Tracepoint { event, .. }, _) => printable_cow(event),
             (Place::User { offset, usdt: None, .. }, Pattern::Offset { .. }) => format!("+{offset:#x}").into(),
+            (Place::User { usdt: None, .. }, Pattern::Line { .. }) => {
+                let (source, line) = point.function.rsplit_once(':').unwrap_or((&point.function, "1"));
+                printable(&format!("{}:{line}", escaped(source))).into()
+            }
             (Place::User { .. }, _) => match literal(&point.function) {
                 Cow::Borrowed(name) => printable_cow(name),
                 Cow::Owned(name) => printable(&name).into(),
@@ -238,6 +242,8 @@ mod tests {
         let place = Place::Kernel { symbol: "vfs_read".to_owned(), offset: 26 };
         let inside = Point { place, ..user("vmlinux", file, "vfs_read+0x1a", 0) };
         assert_eq!(listed("kernel:vfs_read+26", &[inside]), "kernel:vfs_read+0x1a\n");
+        let lines = [16, 32].map(|offset| user("libx.so.1", file, "src/odd:x.c:12", offset));
+        assert_eq!(listed(r"libx:src/odd\:x.c:12", &lines), "libx.so.1:src/odd\\:x.c:12\n");
         let probe = [16, 32].map(|offset| Point {
             place: Place::User { file: Path::new(file).into(), offset, is_entry: false, usdt: Some(0) },
             ..user("libx.so.1", file, "app:begin", offset)

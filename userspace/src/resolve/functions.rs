@@ -76,6 +76,15 @@ impl Functions {
         })
     }
 
+    /// The file that has its DWARF: itself, or the one with what was stripped.
+    pub fn with_dwarf(&self) -> Option<Bytes> {
+        if self.layout.has_dwarf {
+            return Some(self.bytes.clone());
+        }
+        let debug = debug_file::find(&self.layout, self.place.as_ref()?)?;
+        debug.layout.has_dwarf.then(|| Bytes::File(debug.file))
+    }
+
     /// At most names of functions that other files call are left.
     pub fn is_stripped(&self) -> bool {
         self.layout.symtab.is_none() && self.tables().len() <= usize::from(self.layout.dynsym.is_some())

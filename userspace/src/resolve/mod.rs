@@ -15,6 +15,7 @@ mod ld_cache;
 pub mod libraries;
 #[cfg(test)]
 mod libraries_tests;
+pub mod lines;
 mod link_map;
 mod module;
 mod near;

@@ -11,6 +11,8 @@ pub enum Pattern {
     Function { module: Option<String>, glob: NameGlob },
     /// `MODULE:+OFFSET`
     Offset { module: String, offset: u64 },
+    /// `MODULE:FILE:LINE`
+    Line { module: String, source: String, line: u64 },
     /// `kernel:FUNCTION`
     Kernel { glob: Glob },
     /// `kernel:FUNCTION+OFFSET`
@@ -66,6 +68,18 @@ impl Pattern {
                     }
                 }
             },
+            ["kernel", _, line] if is_number(line) => Err(malformed(
+                "lines of the kernel's source are not known",
+                "`kernel:NAME+0x1a`, an instruction of a function",
+            )),
+            [module, source, line] if is_number(line) => match line.parse() {
+                Ok(line @ 1..) => Ok(Pattern::Line { module: plain(module), source: plain(source), line }),
+                _ => Err(malformed("no such line", "`PATH:worker.c:120`: lines are counted from 1")),
+            },
+            [source, line] if is_number(line) && source.contains('.') => Err(malformed(
+                "a line of no program or library",
+                &format!("name the file that it is in: `PATH:{shown}`, `libfoo:{shown}`"),
+            )),
             [module, place] if place.starts_with('+') => match number(&place[1..]) {
                 Some(offset) => Ok(Pattern::Offset { module: plain(module), offset }),
                 None => Err(malformed("what follows `+` is no offset", "`PATH:+0x1234`, a place in the file")),
@@ -101,6 +115,10 @@ fn in_glob(shown: &str, error: &GlobError) -> Advice {
         }
     };
     Advice::new(format!("`{shown}`: {error}"), advice)
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|c| c.is_ascii_digit())
 }
 
 /// `vfs_read` and `0x1a` of `vfs_read+0x1a`. Names of Rust have a blank behind their `+`: `<dyn a::A + Send>::run`.
@@ -185,6 +203,11 @@ mod tests {
         let offset = |module: &str, offset| Pattern::Offset { module: module.to_owned(), offset };
         assert_eq!(parsed("/bin/x:+0x1234"), offset("/bin/x", 0x1234));
         assert_eq!(parsed("libc:+10"), offset("libc", 10));
+        let line =
+            |module: &str, source: &str, line| Pattern::Line { module: module.into(), source: source.into(), line };
+        assert_eq!(parsed("/app/server:worker.c:120"), line("/app/server", "worker.c", 120));
+        assert_eq!(parsed("libfoo:src/foo.cc:88"), line("libfoo", "src/foo.cc", 88));
+        assert_eq!(parsed(r"app:odd\:name.c:1"), line("app", "odd:name.c", 1));
         assert_eq!(parsed("kernel:vfs_*"), Pattern::Kernel { glob: glob("vfs_*") });
         let inside = |offset| Pattern::KernelOffset { function: glob("vfs_read.isra.0"), offset };
         assert_eq!(parsed("kernel:vfs_read.isra.0+0x1a"), inside(0x1a));
@@ -213,6 +236,10 @@ mod tests {
             ("libc:++1", "no offset", "PATH:+0x1234"),
             ("libc:+0x10000000000000000", "no offset", "PATH:+0x1234"),
             ("+0x10", "an offset in no file", "name the file"),
+            ("app:worker.c:0", "no such line", "counted from 1"),
+            ("app:worker.c:99999999999999999999", "no such line", "counted from 1"),
+            ("worker.c:120", "a line of no program or library", "`libfoo:worker.c:120`"),
+            ("kernel:fs/read_write.c:460", "not known", "`kernel:NAME+0x1a`"),
             ("kernel:f+", "no offset", "kernel:NAME+0x1a"),
             ("kernel:f+0xg", "no offset", "kernel:NAME+26"),
             ("kernel:f+-1", "no offset", "kernel:NAME+0x1a"),

@@ -1,4 +1,6 @@
 //! Patterns and a target in, points out: asks the target's files, the kernel, tracefs, each in its turn.
+mod line;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::rc::Rc;
@@ -26,9 +28,9 @@ const MOST_ASKED: usize = 8;
 
 /// Errors: a pattern that nothing matches, with the nearest names; a file or a process that is not there.
 pub fn resolve(patterns: &[Pattern], whom: &Whom) -> Result<Resolved> {
-    let needs_files = patterns
-        .iter()
-        .any(|pattern| matches!(pattern, Pattern::Function { .. } | Pattern::Offset { .. } | Pattern::Usdt { .. }));
+    let needs_files = patterns.iter().any(|pattern| {
+        !matches!(pattern, Pattern::Kernel { .. } | Pattern::KernelOffset { .. } | Pattern::Tracepoint { .. })
+    });
     let targets = if needs_files { whom.targets()? } else { Vec::new() };
     let mut search =
         Search { targets: &targets, opened: HashMap::new(), files: HashMap::new(), found: Found::default() };
@@ -97,6 +99,7 @@ impl Search<'_> {
             Pattern::Function { module: Some(module), glob } => self.in_module(module, glob),
             Pattern::Function { module: None, glob } => self.anywhere(glob),
             Pattern::Offset { module, offset } => self.offset(module, *offset),
+            Pattern::Line { module, source, line } => self.line(module, source, *line),
             Pattern::Kernel { glob } => {
                 let functions = kernel::Functions::read()?;
                 let near = |near: &mut Near| functions.names().for_each(|name| near.see(name));

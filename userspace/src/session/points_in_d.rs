@@ -61,10 +61,15 @@ impl Kind {
             Place::Kernel { .. } => Kind::InsideKernel,
             Place::Tracepoint { .. } => Kind::Tracepoint,
             Place::User { usdt: Some(_), .. } => Kind::Usdt,
-            Place::User { is_entry: true, .. } => Kind::Function,
+            Place::User { is_entry: true, .. } if !is_line(&numbered.point.function) => Kind::Function,
             Place::User { .. } => Kind::Inside,
         }
     }
+}
+
+/// `worker.c:120`
+fn is_line(function: &str) -> bool {
+    function.rsplit_once(':').is_some_and(|(_, line)| !line.is_empty() && line.bytes().all(|c| c.is_ascii_digit()))
 }
 
 /// `name` and `0x12` of `name+0x12`.
@@ -378,6 +383,11 @@ mod tests {
         let shown = of(&[user("f+0x1c", false)], false, "arg0");
         assert_eq!(shown.probe, "pid$target:libx.so.1:f:1c");
         assert_eq!(shown.comments, ["arg0: D has no such argument here"]);
+        for is_entry in [true, false] {
+            let shown = of(&[user("worker.c:120", is_entry)], false, "func");
+            assert_eq!(shown.probe, "pid$target:libx.so.1::");
+            assert_eq!(shown.comments, ["at worker.c:120 of the file, where D has no name for"]);
+        }
         let place = Place::Kernel { symbol: "f".into(), offset: 0x1c };
         let shown = of(&[numbered(place, VMLINUX, "f+0x1c", &[])], false, "func");
         assert_eq!(shown.probe, "fbt::f:1c");
