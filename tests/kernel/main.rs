@@ -74,6 +74,7 @@ const TOPICS: &[&[Test]] = &[
     func::calls::TESTS,
     func::returns::TESTS,
     func::names::TESTS,
+    func::rate::TESTS,
     func::files::TESTS,
     func::ends::TESTS,
     func::usdt::TESTS,

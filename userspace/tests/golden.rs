@@ -213,6 +213,7 @@ fn report(description: &Description, data: &Data) -> Report {
         rows_left_out: arranged.left_out,
         totals: arranged.totals,
         layout,
+        stopped: None,
         loss: Loss { kinds: data.loss.iter().map(loss).collect() },
         accounts: Vec::new(),
         notes: data.notes.clone(),

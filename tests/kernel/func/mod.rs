@@ -10,6 +10,7 @@ pub mod files;
 pub mod kernel;
 pub mod lines;
 pub mod names;
+pub mod rate;
 pub mod returns;
 pub mod tracepoints;
 pub mod usdt;

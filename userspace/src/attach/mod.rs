@@ -6,6 +6,7 @@ pub mod listed;
 pub mod object;
 pub mod path;
 pub mod points;
+pub mod runs;
 pub mod sampling;
 pub mod tables;
 pub mod target;

@@ -115,6 +115,7 @@ Examples:
   spoor func -p 4242 -d 5s libc:malloc --by ustack      who calls it
   spoor func -p 4242 -d 5s libc:open64 --by 'str(arg0)' --where 'str(arg0) == \"/etc/*\"'
   spoor func -d 5s tracepoint:sched:sched_switch --by prev_comm
+  spoor func -p 4242 --max-rate 100k 'libc:*'           which is stopped where that is too much
 
 Fields: spoor list; what a pattern matches: spoor list PATTERN";
 
@@ -133,7 +134,7 @@ Fields: spoor list";
 #[derive(Debug, Args)]
 pub struct Udp {
     /// List the sockets as they are now, of all network namespaces, and trace nothing
-    #[arg(help_heading = "What to record", long, conflicts_with_all = ["peer", "duration", "interval", "by", "predicate", "functions", "max_keys", "map_memory", "show_program"])]
+    #[arg(help_heading = "What to record", long, conflicts_with_all = ["peer", "duration", "interval", "max_rate", "by", "predicate", "functions", "max_keys", "map_memory", "show_program"])]
     pub sockets: bool,
     /// Only sockets that this process holds; may be given several times
     #[arg(help_heading = "Target (without any: the whole machine)", short = 'p', long = "pid", value_name = "PID", value_delimiter = ',', allow_hyphen_values = true, value_parser = super::number::pid)]
@@ -335,6 +336,11 @@ pub struct TimeArgs {
     /// How long to trace, such as 5s, 500ms or 2m; else until Ctrl-C or until the target ends
     #[arg(short = 'd', long, value_name = "DURATION", allow_hyphen_values = true, value_parser = super::duration::parse)]
     pub duration: Option<Duration>,
+    /// Detach and report at once if probes fire more often than this in a second, such as 100k, whether or not --where
+    /// wants them. The kernel counts and times the runs of all its BPF programs for that (needs CAP_SYS_ADMIN): two looks
+    /// at a clock each
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = super::number::count)]
+    pub max_rate: Option<u32>,
     /// Report what happened in each interval of this length
     #[arg(short = 'i', long, value_name = "DURATION", allow_hyphen_values = true, value_parser = super::duration::parse)]
     pub interval: Option<Duration>,

@@ -51,6 +51,8 @@ pub struct Plan {
     pub ring_bytes: u32,
     pub duration: Option<Duration>,
     pub interval: Option<Duration>,
+    /// Runs of programs a second that end it.
+    pub max_rate: Option<u64>,
     /// For a provider that samples.
     pub sampling: Option<Sampling>,
     /// For a provider of functions.
@@ -345,6 +347,7 @@ pub(super) fn plan_in(typed: Typed, scope: Scope) -> Result<Plan> {
         ring_bytes: typed.ring_bytes,
         duration: typed.time.duration,
         interval: typed.time.interval,
+        max_rate: typed.time.max_rate.map(u64::from),
         sampling: typed.sampling,
         points: None,
         notes: Vec::new(),

@@ -90,6 +90,7 @@ fn report(args: &Udp, target: &Target) -> Result<Report> {
         totals: arranged.totals,
         layout: Layout::Table,
         accounts: Vec::new(),
+        stopped: None,
         loss,
         notes: Vec::new(),
     })

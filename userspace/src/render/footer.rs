@@ -3,10 +3,12 @@ use std::fmt::Write;
 
 use super::escape::push_sentence;
 use super::report::{Account, LossLine, Report};
+use super::stopped;
 use super::text::push_int;
 
 /// Empty where there is nothing to say: nothing was lost.
 pub fn push(out: &mut String, report: &Report) {
+    push_stopped(out, report);
     match report.rows_left_out {
         0 => {}
         1 => out.push_str("1 more row: --top 0 shows it\n"),
@@ -40,9 +42,16 @@ fn push_account(out: &mut String, account: &Account, is_one_of_several: bool) {
     push_tagged(out, "kernel: ", &line);
 }
 
-/// Only what was lost.
+/// Only what was lost, and what was cut short.
 pub fn push_lost(out: &mut String, report: &Report) {
+    push_stopped(out, report);
     push_ledger(out, report, |line| line.lost);
+}
+
+fn push_stopped(out: &mut String, report: &Report) {
+    if let Some(stopped) = &report.stopped {
+        stopped::push(out, stopped);
+    }
 }
 
 fn push_ledger(out: &mut String, report: &Report, wanted: fn(&LossLine) -> bool) {

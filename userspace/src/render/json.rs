@@ -65,6 +65,9 @@ impl Serialize for Document<'_> {
         if !report.accounts.is_empty() {
             map.serialize_entry("kernel", &Accounts(&report.accounts))?;
         }
+        if let Some(stopped) = &report.stopped {
+            map.serialize_entry("stopped", stopped)?;
+        }
         map.serialize_entry("loss", &LossObject(&report.loss))?;
         // Not under `loss`: its kinds add up to its total.
         if report.loss.kinds.iter().any(|line| !line.lost) {

@@ -20,6 +20,7 @@ mod quantize;
 mod sample;
 mod stack;
 mod steps;
+mod stopped;
 mod svg;
 mod table;
 mod text;

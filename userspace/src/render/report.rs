@@ -26,6 +26,8 @@ pub struct Report {
     pub layout: Layout,
     /// What the kernel itself counted in the same time.
     pub accounts: Vec<Account>,
+    /// It came to an end before anybody had asked for one.
+    pub stopped: Option<TooOften>,
     pub loss: Loss,
     /// Sentences for people under the table: what to do next, what could not be seen.
     pub notes: Vec<String>,
@@ -70,6 +72,16 @@ pub enum Layout {
     Table,
     /// dtrace's blocks, byte for byte.
     Dtrace,
+}
+
+/// Programs ran more often than --max-rate allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooOften {
+    /// Since the first of them was attached.
+    pub after_ns: u64,
+    /// Of the last second, or of what there was of it.
+    pub firings_per_second: u64,
+    pub max_rate: u64,
 }
 
 /// The loss ledger of the time that the report covers.

@@ -51,6 +51,7 @@ pub fn report() -> Report {
         rows_left_out: 0,
         totals: Vec::new(),
         layout: Layout::Table,
+        stopped: None,
         loss: Loss {
             kinds: vec![LossLine {
                 name: "map_full",

@@ -1,6 +1,7 @@
 //! One run: enable -> go -> work -> stop. Knows the stages, no provider by name, and formats nothing itself.
 mod accounts;
 mod advice;
+mod guard;
 mod in_d;
 mod points_in_d;
 mod signals;
@@ -33,13 +34,14 @@ use crate::program::codegen::Shape;
 use crate::program::layout::Layout;
 use crate::program::tree::Action;
 use crate::providers::{Begun, TextFaults};
-use crate::render::report::{Loss, Report};
+use crate::render::report::{Loss, Report, TooOften};
 use crate::render::{self, Format, State};
 use crate::sinks::{Sink, file, stderr};
 use crate::snapshot::{self, loss::Counters, standing};
 use crate::stream::Stream;
 use crate::sys::command::{Inherited, Stopped};
 use crate::sys::process;
+use guard::Guard;
 pub use in_d::show_program;
 use signals::Signals;
 use sockets::Sockets;
@@ -111,6 +113,8 @@ struct Session {
     /// Where keys are shown as something else.
     sockets: Option<Sockets>,
     live: Live,
+    guard: Option<Guard>,
+    stopped: Option<TooOften>,
 }
 
 /// The one line on a terminal's stderr.
@@ -190,6 +194,8 @@ impl Session {
             named,
             sockets,
             live,
+            guard: None,
+            stopped: None,
         };
         if signals.came_already().await {
             let what = "interrupted before tracing began: nothing was traced";
@@ -211,6 +217,7 @@ impl Session {
         }
         self.started_unix_ns = process::unix_ns();
         self.since_ns = process::monotonic_ns();
+        self.guard = self.plan.max_rate.map(|most| Guard::begin(most, self.since_ns)).transpose()?;
         for beside in &mut self.beside {
             beside.go(&self.plan.target)?;
         }
@@ -276,10 +283,17 @@ impl Session {
         // Threads and followed children have no descriptors that tell their end.
         let listed = self.plan.target.listed().is_some();
         let mut look = every(LISTED_TICK);
+        let mut guard = every(guard::TICK);
         loop {
             let done = tokio::select! {
                 biased;
                 () = sleep_until(deadline) => return Ok(End::Asked),
+                _ = guard.tick(), if self.guard.is_some() => {
+                    if self.is_too_much() {
+                        return Ok(End::Asked);
+                    }
+                    Ok(())
+                }
                 _ = reports.tick(), if self.plan.interval.is_some() => self.report_interval(),
                 _ = ring.tick(), if self.stream.is_some() => self.drain(false),
                 // A command's end is the end in any case.
@@ -296,6 +310,14 @@ impl Session {
                 return if is_closed_pipe(&error) { Ok(End::PipeClosed) } else { Err(error) };
             }
         }
+    }
+
+    /// Whether programs run more often than the user allows.
+    fn is_too_much(&mut self) -> bool {
+        let runs = self.all().map(Enabled::runs).sum();
+        let now = process::monotonic_ns();
+        self.stopped = self.guard.as_mut().and_then(|guard| guard.look(now, runs));
+        self.stopped.is_some()
     }
 
     /// Opens what names the frames of those that were sampled for the first time.
@@ -340,6 +362,9 @@ impl Session {
         }
         self.remember()?;
         self.clear_live();
+        if self.stopped.is_some() {
+            self.enabled.stop_slow()?;
+        }
         let finished = match end {
             End::PipeClosed => Ok(()),
             End::Asked if self.stream.is_some() => self.drain(true).and_then(|()| self.finish_events()),
@@ -465,6 +490,7 @@ impl Session {
             totals: Vec::new(),
             layout: self.plan.layout,
             accounts: Vec::new(),
+            stopped: self.stopped,
             loss,
             notes: self.notes(),
         };

@@ -45,7 +45,7 @@ pub const ATTACH_TRACE_KPROBE_MULTI: u32 = 42;
 pub const ATTACH_TRACE_UPROBE_MULTI: u32 = 48;
 
 /// The kernel takes a shorter or longer attribute as long as what it does not know is zero.
-fn bpf<T>(command: i32, attr: &mut T) -> Result<i32> {
+pub(super) fn bpf<T>(command: i32, attr: &mut T) -> Result<i32> {
     // SAFETY: `attr` is the kernel's layout for `command`, and every address in it outlives the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
     if result < 0 { Err(Error::last_os_error()) } else { Ok(result as i32) }
@@ -61,7 +61,7 @@ fn make<T>(command: i32, attr: &mut T) -> Result<OwnedFd> {
     .map(owned)
 }
 
-fn owned(fd: i32) -> OwnedFd {
+pub(super) fn owned(fd: i32) -> OwnedFd {
     // SAFETY: the kernel just made this descriptor for us alone.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }

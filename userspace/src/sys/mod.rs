@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub mod bpf;
+pub mod bpf_stats;
 pub mod command;
 pub mod files;
 pub mod memory;

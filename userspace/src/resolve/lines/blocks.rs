@@ -24,7 +24,7 @@ pub fn find(
     addresses: &[u64],
     found: &mut [Option<usize>],
 ) -> gimli::Result<()> {
-    let unit = dwarf.unit(header.clone())?;
+    let unit = dwarf.unit(*header)?;
     let mut entries = unit.entries();
     let mut left = MOST_RANGES;
     // What is inside of another one comes after it.

@@ -99,7 +99,7 @@ impl<'a> Search<'a> {
     }
 
     fn unit(&mut self, header: UnitHeader<Reader<'a>>, code: &impl Code) -> gimli::Result<()> {
-        let unit = self.dwarf.unit(header.clone())?;
+        let unit = self.dwarf.unit(header)?;
         let Some(program) = unit.line_program.clone() else { return Ok(()) };
         let lines = program.header();
         // Up to version 4 files are counted from 1.
