@@ -27,6 +27,7 @@ mod target;
 mod threads;
 mod tracee;
 mod twice_returning;
+mod udp;
 mod udp_net;
 mod where_;
 
@@ -82,6 +83,7 @@ const TOPICS: &[&[Test]] = &[
     func::kernel::TESTS,
     func::lines::TESTS,
     udp_net::TESTS,
+    udp::TESTS,
     differential::TESTS,
 ];
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use anyhow::{Context, Result, anyhow, bail, ensure};
 pub use report::{Report, Row, counts_in};
-pub use spoor::{Finished, Setup, Trace, func, offcpu, profile, spoor, syscalls, threads};
+pub use spoor::{Finished, Setup, Trace, func, offcpu, profile, spoor, syscalls, threads, udp};
 pub use work::Work;
 
 /// How long anything may take. A virtual machine without KVM is about ten times slower.

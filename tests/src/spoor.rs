@@ -48,6 +48,11 @@ pub fn threads(args: &[&str]) -> Setup {
     spoor(&["threads", "--format", "json"]).and(args)
 }
 
+/// `spoor udp --format json ARGS`.
+pub fn udp(args: &[&str]) -> Setup {
+    spoor(&["udp", "--format", "json"]).and(args)
+}
+
 /// `spoor func --format json ARGS`.
 pub fn func(args: &[&str]) -> Setup {
     spoor(&["func", "--format", "json"]).and(args)

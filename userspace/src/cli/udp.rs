@@ -15,7 +15,7 @@ use crate::symbolize::stacks::Options;
 
 /// What [`ACCOUNT`] holds.
 const IN_ACCOUNT: [&str; 3] = ["reason", "family", "netns"];
-/// What a socket and its owners are found by.
+/// What a socket, its owners and its namespace are found by.
 const SOCKET: [&str; 3] = ["socket", "laddr", "lport"];
 
 /// Errors: [`super::UsageError`], which exits with 2.
@@ -43,7 +43,7 @@ pub fn udp(args: Udp) -> Result<Plan> {
         scope,
     )?;
     let Action::Aggregate { keys, .. } = &mut plan.clause.action else { unreachable!("nothing else was asked for") };
-    let kept = kept(keys, &plan.scope, !args.pids.is_empty());
+    let kept = kept(keys, &plan.scope);
     let shown = std::mem::replace(keys, kept);
     let is_whole = plan.clause.predicate.is_none();
     plan.view = Some(View { shown, pids: args.pids, is_whole });
@@ -51,7 +51,7 @@ pub fn udp(args: Udp) -> Result<Plan> {
 }
 
 /// The keys that the kernel side needs for those that are shown.
-fn kept(shown: &[Key], scope: &Scope, of_processes: bool) -> Vec<Key> {
+fn kept(shown: &[Key], scope: &Scope) -> Vec<Key> {
     let field = |name: &str| scope.field(name).expect("a field of the provider");
     let key = |name: &str| match field(name).kind {
         Kind::Address => Key::Text { field: field(name) },
@@ -59,9 +59,7 @@ fn kept(shown: &[Key], scope: &Scope, of_processes: bool) -> Vec<Key> {
     };
     let is_owner = |key: &Key| scope.field(key.name()).is_some_and(|field| matches!(field.kind, Kind::Owner(_)));
     let mut kept = vec![key(ACCOUNT)];
-    if of_processes || shown.iter().any(is_owner) {
-        kept.extend(SOCKET.map(key));
-    }
+    kept.extend(SOCKET.map(key));
     for key in shown.iter().filter(|key| !is_owner(key) && !IN_ACCOUNT.contains(&key.name())) {
         if !kept.contains(key) {
             kept.push(key.clone());

@@ -96,10 +96,12 @@ impl Sockets {
         let mut merge = Merge::regrouping(&layout, 1);
         let mut sums = Sums::default();
         for (key, row) in rows.iter() {
-            let account = Place::of(key[0]);
-            sums.add(account.namespace, counted(account.class), row[0]);
-            let kept = reader.read(key);
-            let kept = Kept { account, keys, values: &kept };
+            let values = reader.read(key);
+            let mut kept = Kept { account: Place::of(key[0]), keys, values: &values };
+            if kept.account.namespace == 0 {
+                kept.account.namespace = self.namespace(&kept);
+            }
+            sums.add(kept.account.namespace, counted(kept.account.class), row[0]);
             if !view.pids.is_empty() && !self.is_of(&view.pids, &kept) {
                 continue;
             }
@@ -135,30 +137,31 @@ impl Sockets {
     /// The socket that the kernel named, else the one that is bound to the address and port.
     fn inode(&self, kept: &Kept) -> Option<u64> {
         match kept.value("socket") {
-            Some(KeyValue::Unsigned(0)) | None => {}
-            Some(KeyValue::Unsigned(inode)) => return Some(*inode),
-            Some(_) => return None,
+            Some(KeyValue::Unsigned(inode)) if *inode != 0 => return Some(*inode),
+            _ => {}
         }
-        let (Some(KeyValue::Text(address)), Some(KeyValue::Unsigned(port))) =
-            (kept.value("laddr"), kept.value("lport"))
-        else {
-            return None;
+        let (address, port) = kept.local()?;
+        self.named.get(&(address, port)).copied().or_else(|| Some(self.bound(kept)?.1))
+    }
+
+    /// The only namespace that has such a socket, where the packet was not in any any more; 0: none, or several.
+    fn namespace(&self, kept: &Kept) -> u64 {
+        self.bound(kept).map_or(0, |(namespace, _)| namespace)
+    }
+
+    /// Namespace and inode of the only socket with that address and port.
+    fn bound(&self, kept: &Kept) -> Option<(u64, u64)> {
+        let (address, port) = kept.local()?;
+        let is_it = |socket: &&UdpSocket| {
+            let its = socket.local.ip().to_canonical();
+            u64::from(socket.local.port()) == port && (its == address || its.is_unspecified())
         };
-        let address: IpAddr = std::str::from_utf8(address).ok()?.parse().ok()?;
-        if let Some(inode) = self.named.get(&(address, *port)) {
-            return Some(*inode);
-        }
-        // A namespace that is not known any more: whichever has such a socket, if only one has.
         let namespace = kept.account.namespace;
         let tables = self.tables.iter().filter(|(inode, _)| namespace == 0 || **inode == namespace);
-        let bound = |socket: &&UdpSocket| {
-            let its = socket.local.ip().to_canonical();
-            u64::from(socket.local.port()) == *port && (its == address || its.is_unspecified())
-        };
-        let mut found: Vec<u64> =
-            tables.flat_map(|(_, table)| table.iter().filter(bound)).map(|socket| socket.inode).collect();
-        found.dedup();
-        if found.len() == 1 { found.pop() } else { None }
+        let mut found =
+            tables.flat_map(|(namespace, table)| table.iter().filter(is_it).map(|socket| (*namespace, socket.inode)));
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
     }
 
     fn owner(&self, what: Owner, kept: &Kept) -> KeyValue {
@@ -205,6 +208,14 @@ struct Kept<'a> {
 impl Kept<'_> {
     fn value(&self, name: &str) -> Option<&KeyValue> {
         self.keys.iter().position(|key| key.name() == name).map(|at| &self.values[at])
+    }
+
+    /// Address and port of this side.
+    fn local(&self) -> Option<(IpAddr, u64)> {
+        let (KeyValue::Text(address), KeyValue::Unsigned(port)) = (self.value("laddr")?, self.value("lport")?) else {
+            return None;
+        };
+        Some((std::str::from_utf8(address).ok()?.parse().ok()?, *port))
     }
 }
 
