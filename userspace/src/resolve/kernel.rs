@@ -4,19 +4,19 @@ mod inside;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
+use std::sync::Arc;
+use std::{fs, thread};
 
 use anyhow::Context;
 
+pub use super::kallsyms::VMLINUX;
+use super::kallsyms::{Kallsyms, Symbol};
 use super::{Argument, Place, Point, Value};
 use crate::btf::Btf;
 use crate::btf::signature::{Signature, module_signatures, signatures};
 use crate::program::glob::Glob;
 use crate::symbolize::demangle::demangle;
 use crate::sys::tracefs;
-
-/// The module of what the kernel itself holds.
-pub const VMLINUX: &str = "vmlinux";
 
 /// Ranges of code where no probe can be: entries from user space, what runs without instrumentation, what probes
 /// themselves need, and what was freed when the kernel had started (v6.18 kernel/kprobes.c).
@@ -27,35 +27,43 @@ const FORBIDDEN: [(&str, &str); 4] = [
     ("_sinittext", "_einittext"),
 ];
 
-/// Functions whose name matches, by name.
-///
-/// Errors: /proc/kallsyms cannot be read.
-pub fn functions(glob: &Glob) -> anyhow::Result<Vec<Point>> {
-    Ok(Functions::read()?.matching(glob))
-}
-
 /// The kernel's functions as of now. Reading costs some 40 ms, so several patterns had better ask one of these.
 pub struct Functions {
-    kallsyms: String,
+    kallsyms: Kallsyms,
     /// ftrace's list. `None` inside: it cannot be read.
     traced: OnceCell<Option<String>>,
-    btf: OnceCell<Option<Btf>>,
+    btf: Option<Btf>,
 }
 
 impl Functions {
-    pub fn read() -> anyhow::Result<Functions> {
-        let kallsyms = fs::read_to_string("/proc/kallsyms").context("read the kernel's functions in /proc/kallsyms")?;
-        Ok(Functions { kallsyms, traced: OnceCell::new(), btf: OnceCell::new() })
+    /// `first`: what will be asked first. The kernel writes its two lists as they are read, and a slow machine takes half a
+    /// second for each: two threads read at once.
+    ///
+    /// Errors: /proc/kallsyms cannot be read.
+    pub fn read(first: &Glob) -> anyhow::Result<Functions> {
+        thread::scope(|scope| {
+            let list = first.is_literal().is_none().then(|| thread::Builder::new().spawn_scoped(scope, read_traced));
+            let text = fs::read_to_string("/proc/kallsyms").context("read the kernel's functions in /proc/kallsyms")?;
+            let (traced, btf) = (OnceCell::new(), Btf::of_running_kernel().ok());
+            let functions = Functions { kallsyms: Kallsyms::parse(text), traced, btf };
+            // Where no thread may be started, it is read when it is needed.
+            if let Some(Ok(list)) = list {
+                let _ = functions.traced.set(list.join().expect("no panic in a thread"));
+            }
+            Ok(functions)
+        })
     }
 
-    /// A pattern that is more than a name leaves out what cannot be probed, as far as the kernel tells, and has each
-    /// function once, whatever names it has.
-    pub fn matching(&self, glob: &Glob) -> Vec<Point> {
+    /// Functions whose name matches, by name. A pattern that is more than a name leaves out what cannot be probed, as far
+    /// as the kernel tells, and has each function once, whatever names it has.
+    ///
+    /// Beside them what those of the kernel itself take and return, by symbol, as far as BTF tells.
+    pub fn matching(&self, glob: &Glob) -> (Vec<Point>, HashMap<String, Signature>) {
         let matcher = glob.matcher();
-        let matches = |symbol: &Symbol| symbol.is_function() && symbol.names().any(|name| matcher(name.as_bytes()));
+        let matches = |symbol: &Symbol| symbol.names().any(|name| matcher(name.as_bytes())) && symbol.is_function();
         let mut symbols: Vec<Symbol> = self.symbols().filter(matches).collect();
         if glob.is_literal().is_none() {
-            let traced = self.traced.get_or_init(|| tracefs::read("available_filter_functions").ok());
+            let traced = self.traced.get_or_init(read_traced);
             let blacklist = fs::read_to_string("/sys/kernel/debug/kprobes/blacklist").unwrap_or_default();
             Probeable::new(self, traced.as_deref(), &blacklist).retain(&mut symbols);
             one_name_each(&mut symbols);
@@ -86,33 +94,43 @@ impl Functions {
     }
 
     fn symbols(&self) -> impl Iterator<Item = Symbol<'_>> {
-        self.kallsyms.lines().filter_map(Symbol::parse)
+        self.kallsyms.symbols()
     }
 
-    fn points(&self, symbols: &[Symbol]) -> Vec<Point> {
+    fn points(&self, symbols: &[Symbol]) -> (Vec<Point>, HashMap<String, Signature>) {
         let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for symbol in symbols {
             names.entry(symbol.module).or_default().push(symbol.name);
         }
-        let signatures: HashMap<&str, HashMap<String, Signature>> =
-            names.into_iter().map(|(module, names)| (module, self.signatures(module, &names))).collect();
-        let point = |symbol: &Symbol| Point {
-            place: Place::Kernel { symbol: symbol.name.to_owned(), offset: 0 },
-            function: demangle(symbol.name),
-            module: symbol.module.into(),
-            arguments: signatures[symbol.module].get(symbol.name).map(arguments).unwrap_or_default(),
+        let mut modules: HashMap<&str, (Arc<str>, HashMap<String, Signature>)> = names
+            .into_iter()
+            .map(|(module, names)| (module, (module.into(), self.signatures(module, &names))))
+            .collect();
+        let point = |symbol: &Symbol| {
+            let (module, signatures) = &modules[symbol.module];
+            Point {
+                place: Place::Kernel { symbol: symbol.name.to_owned(), offset: 0 },
+                function: demangle(symbol.name),
+                module: Arc::clone(module),
+                arguments: signatures.get(symbol.name).map(arguments).unwrap_or_default(),
+            }
         };
-        symbols.iter().map(point).collect()
+        let points = symbols.iter().map(point).collect();
+        (points, modules.remove(VMLINUX).map(|(_, signatures)| signatures).unwrap_or_default())
     }
 
     /// Empty where the kernel has no BTF, or had none made for the module.
     fn signatures(&self, module: &str, names: &[&str]) -> HashMap<String, Signature> {
-        let Some(kernel) = self.btf.get_or_init(|| Btf::of_running_kernel().ok()) else { return HashMap::new() };
+        let Some(kernel) = &self.btf else { return HashMap::new() };
         if module == VMLINUX {
             return signatures(kernel, names);
         }
         Btf::of_module(module).map(|module| module_signatures(kernel, &module, names)).unwrap_or_default()
     }
+}
+
+fn read_traced() -> Option<String> {
+    tracefs::read("available_filter_functions").ok()
 }
 
 fn arguments(signature: &Signature) -> Vec<Argument> {
@@ -126,89 +144,45 @@ fn arguments(signature: &Signature) -> Vec<Argument> {
     signature.parameters.iter().enumerate().map(argument).collect()
 }
 
-/// A line of /proc/kallsyms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Symbol<'a> {
-    /// 0 where the kernel hides it (kptr_restrict).
-    address: u64,
-    is_text: bool,
-    name: &'a str,
-    module: &'a str,
-}
-
-impl Symbol<'_> {
-    fn parse(line: &str) -> Option<Symbol<'_>> {
-        let mut words = line.split_ascii_whitespace();
-        let address = u64::from_str_radix(words.next()?, 16).ok()?;
-        let is_text = matches!(words.next()?, "t" | "T" | "w" | "W");
-        let name = words.next()?;
-        let module = words.next().map_or(VMLINUX, |module| module.trim_matches(['[', ']']));
-        Some(Symbol { address, is_text, name, module })
-    }
-
-    /// Whether it is the beginning of a function, and not some other place in code that has a name.
-    fn is_function(&self) -> bool {
-        let name = self.name;
-        // Padding before functions, the checks of calls through pointers, calls that the kernel itself rewrites.
-        let is_glue = ["__pfx_", "__cfi_", "__SCT__"].iter().any(|glue| name.starts_with(glue));
-        // `$x` and `$d` mark code and data on arm64; `.slowpath` is a label of assembly.
-        let is_label = name.starts_with(['$', '.']);
-        let is_border = name.ends_with("_text_start")
-            || name.ends_with("_text_end")
-            || matches!(name, "_text" | "_stext" | "_etext" | "_sinittext" | "_einittext");
-        // Half of a function, which nobody calls.
-        let is_cold = name.split('.').skip(1).any(|part| part == "cold");
-        // BPF programs, and code that ftrace and kprobes make at run time.
-        let is_made = self.module == "bpf" || self.module.starts_with("__builtin__");
-        self.is_text && !is_glue && !is_label && !is_border && !is_cold && !is_made
-    }
-
-    /// The names that a pattern may mean: the symbol, without what the compiler added, as in the source.
-    fn names(&self) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
-        let bare = self.name.split_once('.').map(|(bare, _)| bare.into());
-        let is_mangled = self.name.starts_with("_R") || self.name.starts_with("_Z");
-        let source = is_mangled.then(|| demangle(self.name).into());
-        [Some(self.name.into()), bare, source].into_iter().flatten()
-    }
-}
-
 /// What is known about where probes can be.
 struct Probeable<'a> {
+    functions: &'a Functions,
     /// Name and module of the functions that begin with a call for ftrace; empty where the list cannot be read.
     traced: HashSet<(&'a str, &'a str)>,
-    /// Their addresses: ftrace's list has one name of each.
-    traced_addresses: HashSet<u64>,
     forbidden: Vec<std::ops::Range<u64>>,
     blacklist: HashSet<&'a str>,
 }
 
 impl<'a> Probeable<'a> {
     fn new(functions: &'a Functions, traced: Option<&'a str>, blacklist: &'a str) -> Probeable<'a> {
-        let traced: HashSet<_> = traced.unwrap_or_default().lines().filter_map(traced_function).collect();
-        let mut traced_addresses = HashSet::new();
-        let mut borders = HashMap::new();
-        for symbol in functions.symbols().filter(|symbol| symbol.is_text && symbol.address != 0) {
-            if traced.contains(&(symbol.name, symbol.module)) {
-                traced_addresses.insert(symbol.address);
-            }
-            if FORBIDDEN.iter().any(|(start, end)| symbol.name == *start || symbol.name == *end) {
-                borders.insert(symbol.name, symbol.address);
-            }
-        }
+        let is_border = |symbol: &Symbol| {
+            symbol.address != 0
+                && symbol.name.starts_with('_')
+                && FORBIDDEN.iter().any(|(start, end)| symbol.name == *start || symbol.name == *end)
+        };
+        let borders = functions.symbols().filter(is_border).map(|symbol| (symbol.name, symbol.address));
+        let borders: HashMap<&str, u64> = borders.collect();
         let range = |(start, end): &(&str, &str)| Some(*borders.get(start)?..*borders.get(end)?);
         Probeable {
-            traced,
-            traced_addresses,
+            functions,
+            traced: traced.unwrap_or_default().lines().filter_map(traced_function).collect(),
             forbidden: FORBIDDEN.iter().filter_map(range).collect(),
             blacklist: blacklist.lines().filter_map(|line| line.split_ascii_whitespace().nth(1)).collect(),
         }
     }
 
     fn retain(&self, symbols: &mut Vec<Symbol>) {
+        let is_listed = |symbol: &Symbol| self.traced.contains(&(symbol.name, symbol.module));
+        // ftrace's list has one name of each address.
+        let mut by_another: HashSet<u64> = HashSet::new();
+        if !self.traced.is_empty() {
+            let unlisted = symbols.iter().filter(|symbol| symbol.address != 0 && !is_listed(symbol));
+            let unlisted: HashSet<u64> = unlisted.map(|symbol| symbol.address).collect();
+            let others = self.functions.symbols().filter(|symbol| unlisted.contains(&symbol.address));
+            by_another.extend(others.filter(is_listed).map(|symbol| symbol.address));
+        }
         symbols.retain(|symbol| {
-            let is_traced = self.traced.is_empty()
-                || self.traced.contains(&(symbol.name, symbol.module))
-                || self.traced_addresses.contains(&symbol.address);
+            let is_traced = self.traced.is_empty() || is_listed(symbol) || by_another.contains(&symbol.address);
             let is_forbidden = self.forbidden.iter().any(|range| range.contains(&symbol.address))
                 || symbol.module == VMLINUX && self.blacklist.contains(symbol.name);
             is_traced && !is_forbidden
@@ -265,14 +239,14 @@ not a line
 
     fn of(kallsyms: &str, traced: Option<&str>) -> Functions {
         Functions {
-            kallsyms: kallsyms.to_owned(),
+            kallsyms: Kallsyms::parse(kallsyms.to_owned()),
             traced: OnceCell::from(traced.map(str::to_owned)),
-            btf: OnceCell::from(None),
+            btf: None,
         }
     }
 
     fn matching(functions: &Functions, pattern: &str) -> Vec<String> {
-        let points = functions.matching(&Glob::parse(pattern.as_bytes()).unwrap());
+        let (points, _) = functions.matching(&Glob::parse(pattern.as_bytes()).unwrap());
         let shown = |point: Point| {
             let Place::Kernel { symbol, .. } = point.place else { panic!("{:?}", point.place) };
             format!("{}`{symbol}", point.module)
@@ -314,7 +288,7 @@ not a line
         assert_eq!(matching(&functions, "vfs_walk.isra.0"), ["vmlinux`vfs_walk.isra.0"]);
         assert_eq!(matching(&functions, "vfs_walk*.cold"), [""; 0]);
         assert_eq!(matching(&functions, "vfs::rust"), ["vmlinux`_RNvCs1_3vfs4rust"]);
-        assert_eq!(functions.matching(&Glob::parse(b"vfs::r*").unwrap())[0].function, "vfs::rust");
+        assert_eq!(functions.matching(&Glob::parse(b"vfs::r*").unwrap()).0[0].function, "vfs::rust");
     }
 
     #[test]
@@ -344,7 +318,8 @@ not a line
     /// Every kernel has vfs_read; its parameters are in the kernel's BTF, if it has one.
     #[test]
     fn parameters_of_this_kernels_functions_are_told() {
-        let points = functions(&Glob::parse(b"vfs_read").unwrap()).unwrap();
+        let glob = Glob::parse(b"vfs_read").unwrap();
+        let (points, signatures) = Functions::read(&glob).unwrap().matching(&glob);
         let [point] = &points[..] else { panic!("{points:?}") };
         assert_eq!((point.function.as_str(), &*point.module), ("vfs_read", VMLINUX));
         if fs::exists("/sys/kernel/btf/vmlinux").unwrap() {
@@ -352,6 +327,7 @@ not a line
                 point.arguments.iter().map(|argument| (argument.name.as_str(), argument.value)).collect();
             let expected = ["file", "buf", "count", "pos"].into_iter().zip((0..).map(Value::Parameter));
             assert_eq!(names, expected.collect::<Vec<_>>());
+            assert_eq!(signatures["vfs_read"].parameters.len(), 4);
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod glob;
 mod ifunc;
 #[cfg(test)]
 mod ifunc_tests;
+mod kallsyms;
 pub mod kernel;
 mod ld_cache;
 pub mod libraries;
@@ -31,8 +32,11 @@ pub mod tracepoint;
 pub mod usdt;
 pub mod usdt_argument;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+
+use crate::btf::signature::Signature;
 
 pub use crate::program::argument::{Argument, Register, Value};
 pub use libraries::Whom;
@@ -48,6 +52,8 @@ pub struct Resolved {
     pub notes: Vec<String>,
     /// Names that match and have no place, and why. A pattern may have nothing but these.
     pub refused: Vec<(String, String)>,
+    /// Of functions of the kernel itself, by symbol: BTF is read for their arguments.
+    pub signatures: HashMap<String, Signature>,
 }
 
 /// One place that fires.

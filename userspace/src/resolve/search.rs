@@ -32,8 +32,13 @@ pub fn resolve(patterns: &[Pattern], whom: &Whom) -> Result<Resolved> {
         !matches!(pattern, Pattern::Kernel { .. } | Pattern::KernelOffset { .. } | Pattern::Tracepoint { .. })
     });
     let targets = if needs_files { whom.targets()? } else { Vec::new() };
-    let mut search =
-        Search { targets: &targets, opened: HashMap::new(), files: HashMap::new(), found: Found::default() };
+    let mut search = Search {
+        targets: &targets,
+        opened: HashMap::new(),
+        files: HashMap::new(),
+        kernel: None,
+        found: Found::default(),
+    };
     for pattern in patterns {
         search.pattern(pattern)?;
     }
@@ -45,6 +50,7 @@ struct Search<'a> {
     opened: HashMap<(u64, u64), Option<Rc<Functions>>>,
     /// One path for each file.
     files: HashMap<(u64, u64), Arc<Path>>,
+    kernel: Option<Rc<kernel::Functions>>,
     found: Found,
 }
 
@@ -101,12 +107,14 @@ impl Search<'_> {
             Pattern::Offset { module, offset } => self.offset(module, *offset),
             Pattern::Line { module, source, line } => self.line(module, source, *line),
             Pattern::Kernel { glob } => {
-                let functions = kernel::Functions::read()?;
+                let functions = self.kernel(glob)?;
                 let near = |near: &mut Near| functions.names().for_each(|name| near.see(name));
-                self.keep(functions.matching(glob), ("kernel function", "kernel:"), &[glob], near)
+                let (points, signatures) = functions.matching(glob);
+                self.found.resolved.signatures.extend(signatures);
+                self.keep(points, ("kernel function", "kernel:"), &[glob], near)
             }
             Pattern::KernelOffset { function, offset } => {
-                let functions = kernel::Functions::read()?;
+                let functions = self.kernel(function)?;
                 let near = |near: &mut Near| functions.names().for_each(|name| near.see(name));
                 let point = functions.inside(function, *offset)?;
                 self.keep(point.into_iter().collect(), ("kernel function", "kernel:"), &[function], near)
@@ -198,7 +206,8 @@ impl Search<'_> {
         }
         // A name that is too long for it is none of the kernel's.
         if let Ok(short) = Glob::parse(glob.text().as_bytes()) {
-            let points = kernel::functions(&short)?;
+            let (points, signatures) = self.kernel(&short)?.matching(&short);
+            self.found.resolved.signatures.extend(signatures);
             if !points.is_empty() {
                 self.found.note(format!("{}: taken from the kernel", printable(glob.text())));
                 return self.keep(points, ("kernel function", "kernel:"), &[&short], |_| ());
@@ -399,6 +408,14 @@ impl Search<'_> {
             },
         };
         Advice::new(format!("no function `{name}` in {place}{is_stripped}"), advice)
+    }
+
+    /// Read once for all patterns.
+    fn kernel(&mut self, first: &Glob) -> Result<Rc<kernel::Functions>> {
+        if self.kernel.is_none() {
+            self.kernel = Some(Rc::new(kernel::Functions::read(first)?));
+        }
+        Ok(Rc::clone(self.kernel.as_ref().expect("just read")))
     }
 
     fn open(&mut self, module: &Module) -> Option<Rc<Functions>> {

@@ -79,7 +79,7 @@ pub fn func(args: Func) -> Result<Plan> {
     if returns {
         plan.notes.extend(dangers(&resolved.points, &codes, anyway)?);
     }
-    let (points, without) = having(numbered(&resolved.points, &names, &codes), &used, &names)?;
+    let (points, without) = having(numbered(&resolved, &names, &codes), &used, &names)?;
     plan.points = Some(Points { points, returns, may_be_slow });
     plan.notes.extend(resolved.notes);
     plan.notes.extend(without);

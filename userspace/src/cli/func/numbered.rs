@@ -7,24 +7,17 @@ use probes_common::function::{AT_ENTRY, IN_USER, MODULE_SHIFT};
 
 use super::fields::{ArgumentNames, function, functions, modules, plain_number};
 use crate::attach::points::Numbered;
-use crate::btf::Btf;
-use crate::btf::signature::signatures;
 use crate::program::argument::{Argument, Register, Value};
 use crate::program::codegen::site::{Leave, Operand, PARAMETERS, RETURN_ABOVE, STACK};
 use crate::program::tree::Type;
 use crate::providers::function::NUMBERED;
 use crate::resolve::code::Code;
 use crate::resolve::kernel::VMLINUX;
-use crate::resolve::{Place, Point};
+use crate::resolve::{Place, Point, Resolved};
 
-pub fn numbered(points: &[Point], names: &ArgumentNames, codes: &HashMap<Arc<Path>, Code>) -> Vec<Numbered> {
+pub fn numbered(resolved: &Resolved, names: &ArgumentNames, codes: &HashMap<Arc<Path>, Code>) -> Vec<Numbered> {
+    let points = &resolved.points;
     let (functions, modules) = (functions(points), modules(points));
-    let symbols: Vec<&str> = points.iter().filter_map(own_symbol).collect();
-    let signatures = if symbols.is_empty() {
-        HashMap::new()
-    } else {
-        Btf::of_running_kernel().map(|btf| signatures(&btf, &symbols)).unwrap_or_default()
-    };
     let number = |point: &Point| {
         let at = functions.binary_search(&function(point)).unwrap_or_default();
         let module = modules.binary_search_by(|module| module.as_str().cmp(&point.module)).unwrap_or_default() as u64;
@@ -33,7 +26,7 @@ pub fn numbered(points: &[Point], names: &ArgumentNames, codes: &HashMap<Arc<Pat
             Place::User { is_entry: false, .. } => IN_USER,
             _ => 0,
         };
-        let signature = own_symbol(point).and_then(|symbol| signatures.get(symbol));
+        let signature = own_symbol(point).and_then(|symbol| resolved.signatures.get(symbol));
         let is_32_bit = match &point.place {
             Place::User { file, .. } => codes.get(file).is_some_and(|code| code.is_32_bit),
             _ => false,
@@ -101,6 +94,7 @@ fn parameter(at: u8) -> Operand {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::btf::signature::Signature;
 
     fn function_of_a_file() -> Point {
         Point {
@@ -122,7 +116,8 @@ mod tests {
         assert_eq!(operands(&point, &names, false)[&1], parameter(1));
         let is_32_bit = Code { is_32_bit: true, ..Code::default() };
         let codes = HashMap::from([(Path::new("/lib/x").into(), is_32_bit)]);
-        let numbered = numbered(&[point], &names, &codes);
+        let resolved = Resolved { points: vec![point], ..Resolved::default() };
+        let numbered = numbered(&resolved, &names, &codes);
         assert_eq!((numbered[0].leave.stack_above, numbered[0].leave.bytes), (4, 4));
         assert_eq!(numbered[0].cookie, AT_ENTRY | IN_USER);
     }
@@ -135,8 +130,11 @@ mod tests {
             ..function_of_a_file()
         };
         assert_eq!((own_symbol(&of(VMLINUX)), own_symbol(&of("fuse"))), (Some("vfs_read"), None));
-        let points = [of("fuse")];
-        assert_eq!(numbered(&points, &ArgumentNames::of(&points), &HashMap::new())[0].typed, None);
+        let signature = Signature { id: 7, parameters: Vec::new(), returns: None, is_plain: true };
+        let signatures = HashMap::from([("vfs_read".to_owned(), signature)]);
+        let resolved = Resolved { points: vec![of("fuse"), of(VMLINUX)], signatures, ..Resolved::default() };
+        let numbered = numbered(&resolved, &ArgumentNames::of(&resolved.points), &HashMap::new());
+        assert_eq!(numbered.iter().map(|numbered| numbered.typed).collect::<Vec<_>>(), [None, Some((7, 0))]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ impl Functions {
     /// Errors: several functions have the name; the function ends before; the kernel does not tell where.
     pub fn inside(&self, name: &Glob, offset: u64) -> Result<Option<Point>, Advice> {
         let Some(symbol) = self.only(name)? else { return Ok(None) };
-        let point = self.points(&[symbol]).remove(0);
+        let point = self.points(&[symbol]).0.remove(0);
         if offset == 0 {
             return Ok(Some(point));
         }
@@ -71,6 +71,7 @@ mod tests {
     use std::cell::OnceCell;
 
     use super::*;
+    use crate::resolve::kallsyms::Kallsyms;
 
     const KALLSYMS: &str = "\
 ffffffff81000020 T vfs_read
@@ -85,7 +86,7 @@ ffffffff81000410 t vfs_cut.part.0
 
     fn inside(kallsyms: &str, name: &str, offset: u64) -> Result<Option<(String, Place)>, String> {
         let functions =
-            Functions { kallsyms: kallsyms.to_owned(), traced: OnceCell::from(None), btf: OnceCell::from(None) };
+            Functions { kallsyms: Kallsyms::parse(kallsyms.to_owned()), traced: OnceCell::from(None), btf: None };
         let found = functions.inside(&Glob::parse(name.as_bytes()).unwrap(), offset);
         let found = found.map_err(|error| format!("{error}; try {}", error.advice()))?;
         Ok(found.map(|point| (point.function, point.place)))
