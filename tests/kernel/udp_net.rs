@@ -188,7 +188,7 @@ fn reuse_port_full() -> Result<()> {
     in_b(losses::reuse_port_full, &["InErrors", "RcvbufErrors"], true)
 }
 
-/// The kernel counts packets, of ten datagrams each.
+/// The kernel counts packets, of ten datagrams each where they travel together.
 fn gro_buffer_full() -> Result<()> {
     in_b(losses::gro_buffer_full, &["InErrors", "RcvbufErrors"], true)
 }

@@ -4,33 +4,26 @@ use std::net::SocketAddr;
 use anyhow::Result;
 
 use super::packets::{datagram, send_as_udp, with_bad_checksum, with_length};
-use super::{CLOSED, Loss, PORT, b, did, receiver, send};
+use super::{CLOSED, Loss, PORT, b, did, receiver, send, sent_to_receiver};
 use crate::net::{Family, HostSysctl, Net};
 
 const COUNT: u64 = 20;
 
 /// 100 x 512 bytes for a buffer of 4096; then it is read.
 pub fn receive_buffer_full(net: &Net, family: Family) -> Result<Loss> {
-    filled(net, family, &["--rcvbuf", "4096"], 100, 512)
+    sent_to_receiver(net, family, &["--rcvbuf", "4096"], 100, 512)
 }
 
 /// The socket takes nothing.
 pub fn filtered(net: &Net, family: Family) -> Result<Loss> {
-    filled(net, family, &["--filter-drop"], COUNT, 100)
-}
-
-fn filled(net: &Net, family: Family, options: &[&str], sent: u64, bytes: usize) -> Result<Loss> {
-    let mut receiver = receiver(net, family, options)?;
-    send(net, b(family, PORT), sent, bytes)?;
-    let received = did(&receiver.run()?, "received")?;
-    Ok(Loss::new(b(family, PORT), sent, received)?.at(receiver))
+    sent_to_receiver(net, family, &["--filter-drop"], COUNT, 100)
 }
 
 /// The memory of all UDP sockets together is used up: a buffer of 80 MB takes not all of 4000 x 1000 bytes. The
 /// settings are the whole machine's, for the time in which this runs. Call it where the machine's own namespace is.
 pub fn memory_exhausted(net: &Net, family: Family) -> Result<Loss> {
     let few_pages = HostSysctl::set("net/ipv4/udp_mem", "1 1 2")?;
-    let loss = filled(net, family, &["--rcvbufforce", "40000000"], 4000, 1000);
+    let loss = sent_to_receiver(net, family, &["--rcvbufforce", "40000000"], 4000, 1000);
     drop(few_pages);
     loss
 }

@@ -106,6 +106,14 @@ fn send(net: &Net, to: SocketAddr, count: u64, bytes: usize) -> Result<()> {
     Ok(())
 }
 
+/// Sends so much to a receiver with these options, which then reads what it has.
+fn sent_to_receiver(net: &Net, family: Family, options: &[&str], count: u64, bytes: usize) -> Result<Loss> {
+    let mut receiver = receiver(net, family, options)?;
+    send(net, b(family, PORT), count, bytes)?;
+    let received = did(&receiver.run()?, "received")?;
+    Ok(Loss::new(b(family, PORT), count, received)?.at(receiver))
+}
+
 /// What a workload says that it did.
 fn did(did: &serde_json::Value, what: &str) -> Result<u64> {
     did[what].as_u64().with_context(|| format!("no `{what}` in {did}"))

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 
 use super::packets::{Fragment, datagram, ip, send_as_ip};
 use super::sender::refused;
-use super::{CLOSED, Loss, PORT, b, did, receiver, send, sender};
+use super::{CLOSED, Loss, PORT, b, did, receiver, sender, sent_to_receiver};
 use crate::ensure_eq;
 use crate::net::{Counters, Family, Hook, Net};
 
@@ -27,11 +27,7 @@ pub fn spoofed_source(net: &Net) -> Result<Loss> {
 /// A rule of B's drops what comes in.
 pub fn firewall_input(net: &Net, family: Family) -> Result<Loss> {
     net.b.drop_udp(Hook::Input)?;
-    const COUNT: u64 = 20;
-    let mut receiver = receiver(net, family, &[])?;
-    send(net, b(family, PORT), COUNT, 100)?;
-    let received = did(&receiver.run()?, "received")?;
-    Ok(Loss::new(b(family, PORT), COUNT, received)?.at(receiver))
+    sent_to_receiver(net, family, &[], 20, 100)
 }
 
 /// EPERM: a rule of A's drops what goes out.

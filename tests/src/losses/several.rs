@@ -1,10 +1,10 @@
 //! Datagrams that several sockets might have got, or none for whom else it is connected to; and several in one packet.
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use socket2::SockRef;
 
-use super::{Loss, PORT, b, did, receiver, send, sender, socket};
+use super::{Loss, PORT, b, did, receiver, send, sender, sent_to_receiver, socket};
 use crate::ensure_eq;
 use crate::net::{Family, INDEX, Net};
 
@@ -57,23 +57,24 @@ pub fn reuse_port_full(net: &Net, family: Family) -> Result<Loss> {
 /// The receiver is connected to somebody else.
 pub fn connected_elsewhere(net: &Net, family: Family) -> Result<Loss> {
     let peer = SocketAddr::new(family.a(), 1).to_string();
-    let mut receiver = receiver(net, family, &["--connect", &peer])?;
-    send(net, b(family, PORT), COUNT, 100)?;
-    let received = did(&receiver.run()?, "received")?;
-    Ok(Loss::new(b(family, PORT), COUNT, received)?.at(receiver))
+    sent_to_receiver(net, family, &["--connect", &peer], COUNT, 100)
 }
 
-/// 5 packets of 10 segments of 100 bytes each, for a buffer with room for less. Either all segments of a packet are
-/// read, at once, or none.
+/// 30 packets of 10 segments of 100 bytes each, for a buffer with room for less. Either all segments of a packet are
+/// read, at once, or none; but on kernels whose veth devices take no such packets (5.10) each segment travels alone.
 pub fn gro_buffer_full(net: &Net, family: Family) -> Result<Loss> {
-    const PACKETS: u64 = 5;
+    const PACKETS: u64 = 30;
     let mut receiver = receiver(net, family, &["--gro", "--rcvbuf", "4096"])?;
     let mut sender = sender(net, b(family, PORT), PACKETS, 1000, &["--segment", "100"])?;
     ensure_eq!(did(&sender.run()?, "sent")?, PACKETS, "sends that end well");
     net.settle()?;
     let read = receiver.run()?;
     let (packets, segments) = (did(&read, "received")?, did(&read, "bytes")? / 100);
-    ensure_eq!(segments, packets * 10, "segments in {packets} packets");
     let loss = Loss::new(b(family, PORT), PACKETS * 10, segments)?;
-    Ok(Loss { lost_packets: PACKETS - packets, ..loss }.at(receiver).from(sender))
+    let lost_packets = match segments {
+        _ if segments == packets * 10 => PACKETS - packets,
+        _ if segments == packets => loss.lost,
+        _ => bail!("{segments} segments in {packets} packets"),
+    };
+    Ok(Loss { lost_packets, ..loss }.at(receiver).from(sender))
 }

@@ -24,7 +24,7 @@ pub fn drop_udp(namespace: &Namespace, hook: Hook) -> Result<()> {
         .and(libc::NFNL_MSG_BATCH_END as u16, 0, head(libc::AF_UNSPEC, SUBSYSTEM));
     match messages.send(namespace, libc::NETLINK_NETFILTER)? {
         // No netfilter, or no nf_tables in it.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EINVAL)) => {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP)) => {
             skip("not supported: nf_tables")
         }
         result => result.context("add a rule of nf_tables"),

@@ -109,3 +109,27 @@ fn result(answer: &[u8]) -> Result<Option<io::Result<()>>> {
         _ => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_padded_to_4_bytes_and_their_length_is_without_that() {
+        let body = Body::default().text(1, "veth").nest(2, Body::default().big_endian(3, 7));
+        let [length, first] = [9u16, 1].map(u16::to_ne_bytes);
+        let [outer, second, inner, third] = [12u16, 0x8002, 8, 3].map(u16::to_ne_bytes);
+        let expected = [&length[..], &first, b"veth\0\0\0\0", &outer, &second, &inner, &third, &[0, 0, 0, 7]].concat();
+        assert_eq!(body.0, expected);
+    }
+
+    #[test]
+    fn an_answer_is_an_errno_or_nothing_wanted() {
+        let answer = |kind: i32, error: i32| [20, kind, 1, 0, error].map(i32::to_ne_bytes).concat();
+        assert!(result(&answer(libc::NLMSG_ERROR, 0)).unwrap().unwrap().is_ok());
+        let refused = result(&answer(libc::NLMSG_ERROR, -libc::EPERM)).unwrap().unwrap();
+        assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EPERM));
+        assert!(result(&answer(libc::NLMSG_DONE, 0)).unwrap().is_none());
+        assert!(result(&[0; 8]).is_err());
+    }
+}

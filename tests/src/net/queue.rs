@@ -6,6 +6,8 @@ use super::netlink::{Body, Messages, REPLACE};
 use super::{INDEX, Namespace};
 use crate::skip::skip;
 
+const ROOT: u32 = u32::MAX;
+
 /// One datagram of 1500 bytes goes at once.
 const BURST: u32 = 1600;
 
@@ -23,9 +25,10 @@ pub fn token_bucket(namespace: &Namespace, rate: u32, limit: u32) -> Result<()> 
     let body = Body::of(&message).text(libc::TCA_KIND, "tbf").nest(libc::TCA_OPTIONS, options);
     let flags = REPLACE | libc::NLM_F_ACK as u16;
     match Messages::one(libc::RTM_NEWQDISC, flags, body).send(namespace, libc::NETLINK_ROUTE)? {
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => skip("not supported: queueing discipline tbf"),
+        // No such discipline, or none at all.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EOPNOTSUPP)) => {
+            skip("not supported: queueing discipline tbf")
+        }
         result => result.context("add queueing discipline tbf"),
     }
 }
-
-const ROOT: u32 = u32::MAX;
