@@ -42,6 +42,7 @@ fn here(command: &str, word: &str) -> String {
         // Ours; it has libc.
         _ if !word.is_empty() && word.bytes().all(|c| c.is_ascii_digit()) => std::process::id().to_string(),
         _ if word.starts_with("usdt:") => format!("usdt:{}:tracee:constants", library()),
+        "/opt/app:worker.c:120" => format!("{}:lines.c:13", library()),
         _ if word.starts_with("postgres:") || word.starts_with("libssl:") => format!("{}:tracee_six", library()),
         _ => word.to_owned(),
     }

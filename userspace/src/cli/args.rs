@@ -115,7 +115,7 @@ Examples:
   spoor func -p 4242 -d 5s libc:malloc --by ustack      who calls it
   spoor func -p 4242 -d 5s libc:open64 --by 'str(arg0)' --where 'str(arg0) == \"/etc/*\"'
   spoor func -d 5s tracepoint:sched:sched_switch --by prev_comm
-  spoor func -p 4242 --max-rate 100k 'libc:*'           which is stopped where that is too much
+  spoor func -p 4242 --max-rate 100k 'libc:mem*'        which is stopped where that is too much
 
 Fields: spoor list; what a pattern matches: spoor list PATTERN";
 
