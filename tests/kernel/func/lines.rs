@@ -2,11 +2,11 @@
 use spoor_tests::folder::Folder;
 use spoor_tests::{Result, Work, binaries, elf, ensure, func};
 
-use super::{calls_are, in_workload, library, traced, traced_of};
+use super::{calls_are, library, traced};
 
 crate::tests![
     a_line_is_counted_as_often_as_it_is_run,
-    a_line_is_found_in_a_program_as_in_a_library,
+    a_line_is_found_by_the_path_of_its_library,
     a_line_that_was_inlined_is_counted_in_each_place,
     a_line_without_code_is_the_next_one_that_has_some,
     a_line_of_a_stripped_file_is_refused,
@@ -27,9 +27,7 @@ fn a_line_is_counted_as_often_as_it_is_run() -> Result<()> {
     calls_are(&traced(&both, &CALLS)?, &[("tracee/lines.c:13", 26), ("lines.c:18", 100), ("tracee_lines", 100)])
 }
 
-fn a_line_is_found_in_a_program_as_in_a_library() -> Result<()> {
-    let run = traced_of(in_workload(&CALLS)?, &["workload:lines.c:13"])?;
-    calls_are(&run, &[("lines.c:13", 26)])?;
+fn a_line_is_found_by_the_path_of_its_library() -> Result<()> {
     let run = traced(&[&format!("{}:lines.c:13", library())], &CALLS)?;
     calls_are(&run, &[("lines.c:13", 26)])
 }
