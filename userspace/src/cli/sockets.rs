@@ -1,5 +1,4 @@
 //! `spoor udp --sockets`: the UDP sockets of this moment as a report. Traces nothing.
-use std::collections::{BTreeSet, HashSet};
 use std::io::{self, Write};
 use std::net::{SocketAddr, SocketAddrV6};
 
@@ -63,10 +62,9 @@ fn report(args: &Udp, target: &Target) -> Result<Report> {
     let survey = Survey::take().context("look for network namespaces in /proc")?;
     let mut owners = Owners::default();
     owners.look_up(survey.sockets().map(|(_, socket)| socket.inode));
-    let held: Option<HashSet<u64>> =
-        (!args.pids.is_empty()).then(|| args.pids.iter().flat_map(|pid| owners.held_by(*pid)).collect());
+    let holds = |owner: &Owner| args.pids.contains(&owner.pid);
     let is_meant = |socket: &UdpSocket| {
-        held.as_ref().is_none_or(|held| held.contains(&socket.inode))
+        (args.pids.is_empty() || owners.of(socket.inode).iter().any(holds))
             && args.port.is_none_or(|port| port == socket.local.port())
     };
     let several = survey.seen.len() > 1;
@@ -153,19 +151,19 @@ fn unseen(survey: &Survey, owners: &Owners, shown: &[(&Namespace, &UdpSocket)]) 
     const ROOT: &str = "run it as root, outside of containers";
     let refused: Vec<String> = survey.refused.iter().map(|(namespace, why)| format!("{namespace} ({why})")).collect();
     let unread = owners.unread();
-    let hidden: BTreeSet<&u32> = survey.hidden.iter().chain(&unread.hidden).collect();
+    let mut hidden: Vec<u32> = survey.hidden.iter().chain(&unread.hidden).copied().collect();
+    hidden.sort_unstable();
+    hidden.dedup();
     // The kernel's own have no inode.
     let lone = shown.iter().filter(|(_, socket)| socket.inode != 0 && owners.of(socket.inode).is_empty()).count();
-    let pids = |pids: Vec<&u32>| shortened(&pids.into_iter().map(u32::to_string).collect::<Vec<_>>());
+    let pids = |pids: &[u32]| shortened(&pids.iter().map(u32::to_string).collect::<Vec<_>>());
     let line = |name, count: usize, lost, what: String, advice: Option<&str>| {
         let count = Some(count as u64);
         LossLine { name, count, lost, what: agree(count, &what), advice: advice.map(str::to_owned) }
     };
     let refused_what = format!("namespaces whose sockets may not be seen: {}", shortened(&refused));
-    let hidden_what =
-        format!("processes whose sockets and namespace may not be known: {}", pids(hidden.iter().copied().collect()));
-    let cut_what =
-        format!("processes with so many open files that not all were read: {}", pids(unread.cut.iter().collect()));
+    let hidden_what = format!("processes whose sockets and namespace may not be known: {}", pids(&hidden));
+    let cut_what = format!("processes with so many open files that not all were read: {}", pids(&unread.cut));
     Loss {
         kinds: vec![
             line("namespaces_refused", refused.len(), true, refused_what, Some(ROOT)),

@@ -1,6 +1,5 @@
 //! The network namespaces of a machine: /proc in, the ways into each of them out.
 //! Holds none of them open: a namespace that is held does not end with its last process, nor do its devices.
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Error, ErrorKind, Result};
@@ -31,7 +30,7 @@ enum Door {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Namespaces {
-    /// The own one first, the others by number.
+    /// The own one first, then by the lowest PID in it, then those without a process.
     pub known: Vec<Namespace>,
     /// Processes whose namespace we may not know (EACCES: another user's).
     pub hidden: Vec<u32>,
@@ -45,31 +44,38 @@ const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
 /// Errors: /proc is not there. Kernel: 3.0.
 pub fn namespaces() -> Result<Namespaces> {
     let own = fs::metadata("/proc/self/ns/net")?;
-    let mut found = BTreeMap::new();
-    let mut hidden = Vec::new();
+    let first = Namespace { inode: own.ino(), name: None, pid: None, door: Door::Own };
+    let mut found = Namespaces { known: vec![first], hidden: Vec::new() };
     for pid in processes()? {
         match inode_of(pid) {
             Ok(inode) => {
-                found.entry(inode).or_insert_with(|| Namespace { inode, name: None, pid: Some(pid), door: way(pid) });
+                found.of(inode, || Door::File(namespace_file(pid))).pid.get_or_insert(pid);
             }
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => hidden.push(pid),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => found.hidden.push(pid),
             // It has ended.
             Err(_) => {}
         }
     }
-    for (path, name) in NAMED.iter().flat_map(|folder| named(Path::new(folder))) {
-        let Ok(about) = fs::metadata(&path) else { continue };
+    for file in NAMED.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten() {
+        let Ok(about) = fs::metadata(file.path()) else { continue };
         // A name whose namespace is gone is an empty file.
         if about.dev() == own.dev() {
-            let new = Namespace { inode: about.ino(), name: None, pid: None, door: Door::File(path) };
-            found.entry(about.ino()).or_insert(new).name.get_or_insert(name);
+            let namespace = found.of(about.ino(), || Door::File(file.path()));
+            namespace.name.get_or_insert_with(|| file.file_name().to_string_lossy().into_owned());
         }
     }
-    let mut first = found.remove(&own.ino());
-    if let Some(first) = &mut first {
-        first.door = Door::Own;
+    Ok(found)
+}
+
+impl Namespaces {
+    /// The one with this number, which may be new. There are few: it is no table.
+    fn of(&mut self, inode: u64, door: impl FnOnce() -> Door) -> &mut Namespace {
+        let at = self.known.iter().position(|known| known.inode == inode).unwrap_or_else(|| {
+            self.known.push(Namespace { inode, name: None, pid: None, door: door() });
+            self.known.len() - 1
+        });
+        &mut self.known[at]
     }
-    Ok(Namespaces { known: first.into_iter().chain(found.into_values()).collect(), hidden })
 }
 
 /// Does something in a namespace; in all but the own one on a thread of its own.
@@ -121,10 +127,6 @@ fn gone() -> Error {
     Error::new(ErrorKind::NotFound, "the namespace is gone")
 }
 
-fn way(pid: u32) -> Door {
-    Door::File(namespace_file(pid))
-}
-
 fn namespace_file(pid: u32) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/ns/net"))
 }
@@ -141,15 +143,6 @@ pub fn processes() -> Result<Vec<u32>> {
     let mut pids: Vec<u32> = entries.collect();
     pids.sort_unstable();
     Ok(pids)
-}
-
-fn named(folder: &Path) -> Vec<(PathBuf, String)> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut named: Vec<_> = entries
-        .filter_map(|entry| Some((entry.as_ref().ok()?.path(), entry.ok()?.file_name().to_string_lossy().into_owned())))
-        .collect();
-    named.sort_unstable();
-    named
 }
 
 impl Namespace {

@@ -61,12 +61,6 @@ impl Owners {
         self.known.get(&inode).map_or(&[], Vec::as_slice)
     }
 
-    /// Sockets that a process holds, of those that were asked for.
-    pub fn held_by(&self, pid: u32) -> impl Iterator<Item = u64> {
-        let holds = move |owners: &Vec<Owner>| owners.iter().any(|owner| owner.pid == pid);
-        self.known.iter().filter(move |(_, owners)| holds(owners)).map(|(inode, _)| *inode)
-    }
-
     pub fn unread(&self) -> &Unread {
         &self.unread
     }
