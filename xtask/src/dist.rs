@@ -9,7 +9,7 @@ use crate::{files, paths, static_build};
 
 /// The promise is one small file; going beyond takes a decision, and then an edit here. The last one: functions, with what
 /// finds them in files, took it from 6 MiB to a quarter more.
-const MAX_BYTES: usize = 25 * 1024 * 1024 / 4;
+const MAX_BYTES: usize = 27 * 1024 * 1024 / 4;
 
 /// What the program writes about itself, so that it never disagrees with its own flags.
 const GENERATED: [(&str, &str); 4] =

@@ -1,5 +1,4 @@
 //! The firing of the provider `udp`: the kernel frees a packet of UDP that nobody got.
-use crate::account::BUFFER_FULL;
 use crate::clause::Head;
 
 /// Bits of the global `FACTS`: what has to be read of a packet, or of the socket, for the fields that a clause names.
@@ -49,9 +48,6 @@ pub const SITES_MAX: usize = 128;
 pub const REASONS_MAX: usize = 256;
 /// A class from here on is a reason of the kernel that has no class of its own.
 pub const REASON_NAMED: u32 = 64;
-/// Classes that the kernel side knows by itself: the receive buffer is full, and there is no memory for UDP.
-pub const REFUSED_FOR_ROOM: u32 = BUFFER_FULL as u32;
-pub const REFUSED_FOR_MEMORY: u32 = 2;
 /// In place of a class: the reason has none of its own.
 pub const NO_CLASS: u8 = 0;
 /// Class of what is no loss.

@@ -13,7 +13,7 @@ use aya_ebpf::{
     EbpfContext, Global,
     helpers::bpf_probe_read_kernel,
     macros::{btf_tracepoint, map},
-    maps::{Array, PerCpuArray},
+    maps::Array,
     programs::BtfTracePointContext,
 };
 use probes_common::{
@@ -23,7 +23,7 @@ use probes_common::{
     target::UNKNOWN_OFFSET,
     udp::{
         BY_SITE, FACT_DEVICE, FACT_KSTACK, FACT_PACKET, FACT_SOCKET, NO_CLASS, NO_LOSS, Places, REASON_NAMED,
-        REASONS_MAX, REFUSED_FOR_MEMORY, REFUSED_FOR_ROOM, SITE_ROWS, SITES_MAX, UdpFiring,
+        REASONS_MAX, SITE_ROWS, SITES_MAX, UdpFiring,
     },
 };
 use probes_ebpf::{clause::clause, stacks, task::Kernel};
@@ -102,43 +102,6 @@ static NET_NUMBER: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[map]
 static PLACES: Array<Places> = Array::with_max_entries(1, 0);
 
-/// The socket that has just refused a packet, and why.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Refusal {
-    sk: u64,
-    error: i64,
-}
-
-/// Until the packet is freed, which is next: on this CPU, where nothing else of UDP comes in between.
-#[map]
-static REFUSED: PerCpuArray<Refusal> = PerCpuArray::with_max_entries(1, 0);
-
-/// Attached where kfree_skb does not tell the socket.
-#[btf_tracepoint(function = "udp_fail_queue_rcv_skb")]
-pub fn refused(ctx: BtfTracePointContext) -> i32 {
-    if let Some(refusal) = REFUSED.get_ptr_mut(0) {
-        // SAFETY: a live map value.
-        unsafe { refusal.write(Refusal { sk: ctx.arg::<*const u8>(1) as u64, error: i64::from(ctx.arg::<i32>(0)) }) };
-    }
-    0
-}
-
-/// What `refused` noted, once.
-#[inline(always)]
-fn take_refusal() -> Option<Refusal> {
-    if SOCKET_TOLD.load() != 0 {
-        return None;
-    }
-    let refusal = REFUSED.get_ptr_mut(0)?;
-    // SAFETY: a live map value.
-    unsafe {
-        let taken = *refusal;
-        (*refusal).sk = 0;
-        (taken.sk != 0).then_some(taken)
-    }
-}
-
 #[btf_tracepoint(function = "kfree_skb")]
 pub fn dropped(ctx: BtfTracePointContext) -> i32 {
     let mut firing = MaybeUninit::uninit();
@@ -148,8 +111,6 @@ pub fn dropped(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// -ENOMEM: the receive buffer is full (v5.10 net/ipv4/udp.c, __udp_queue_rcv_skb).
-const NO_ROOM: i64 = -12;
 const UDP: u16 = 17;
 /// As they lie in the packet.
 const IPV4: u16 = 0x0800u16.to_be();
@@ -171,21 +132,15 @@ fn is_loss(ctx: &BtfTracePointContext, at: *mut UdpFiring) -> bool {
     };
     let reason = if REASON_TOLD.load() != 0 { ctx.arg::<u32>(2) } else { 0 };
     let receiver: *const u8 = if SOCKET_TOLD.load() != 0 { ctx.arg(3) } else { core::ptr::null() };
-    let refusal = take_refusal();
-    let is_udp = match refusal {
-        Some(refusal) => read_receiver(skb, Kernel::<false>(refusal.sk as *const u8), family, at),
-        None if receiver.is_null() => read_packet(skb, family, at),
-        None => read_receiver(skb, Kernel::<true>(receiver), family, at),
+    let is_udp = if receiver.is_null() {
+        read_packet(skb, family, at)
+    } else {
+        read_receiver(skb, Kernel::<true>(receiver), family, at)
     };
     if !is_udp {
         return false;
     }
-    let class = match refusal {
-        Some(Refusal { error: NO_ROOM, .. }) => Some(REFUSED_FOR_ROOM),
-        Some(_) => Some(REFUSED_FOR_MEMORY),
-        None => class_of(reason, ctx.arg(1)),
-    };
-    let Some(class) = class else { return false };
+    let Some(class) = class_of(reason, ctx.arg(1)) else { return false };
     // SAFETY: `at` is this program's own stack.
     unsafe {
         addr_of_mut!((*at).head).write(Head { task: 0, pid_tgid: 0 });
@@ -252,14 +207,14 @@ unsafe fn site_of(starts: *const [u64; SITES_MAX], location: u64) -> usize {
 
 /// What the socket tells that would have got the packet. False: it is none of UDP, but one that listens to all packets.
 #[inline(always)]
-fn read_receiver<const DIRECT: bool>(skb: Kernel<true>, sk: Kernel<DIRECT>, family: u32, at: *mut UdpFiring) -> bool {
+fn read_receiver(skb: Kernel<true>, sk: Kernel<true>, family: u32, at: *mut UdpFiring) -> bool {
     if sk.read::<u16>(SOCK_PROTOCOL.load()) != UDP {
         return false;
     }
     if wants(FACT_PACKET) {
         read_headers(skb, family, at);
     }
-    let net = Kernel::<DIRECT>(sk.read::<u64>(SOCK_NET.load()) as *const u8);
+    let net = Kernel::<true>(sk.read::<u64>(SOCK_NET.load()) as *const u8);
     // SAFETY: `at` is this program's own stack.
     unsafe {
         addr_of_mut!((*at).socket).write(if wants(FACT_SOCKET) { inode_of(sk) } else { 0 });

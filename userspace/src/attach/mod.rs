@@ -136,15 +136,11 @@ pub fn enable(request: &Request) -> Result<Enabled> {
     let not_preempted: &[Probe] = elsewhere.as_ref().unwrap_or(&probes);
     let needs_types = provider.walk.is_some() || probes.iter().any(|probe| probe.raw.is_none());
     let found = look_up(provider, not_preempted);
-    let is_needed = |probe: &Probe| {
-        probe.unless.is_none_or(|(name, most)| found.arguments.get(name).is_none_or(|arguments| *arguments <= most))
-    };
     let mut refusal = None;
     for path in Path::candidates(&found, !probes.is_empty()).into_iter().filter(|path| !needs_types || path.is_typed())
     {
         let probes = if path.hook == Hook::Classic { not_preempted } else { &probes };
-        let probes: Vec<Probe> = probes.iter().copied().filter(is_needed).collect();
-        match enable_by(path, request, facts, &probes, &found) {
+        match enable_by(path, request, facts, probes, &found) {
             Ok(enabled) => return Ok(enabled),
             Err(error) => match error.downcast::<Refusal>() {
                 // The best way's refusal says the most, unless it was only not to be had.

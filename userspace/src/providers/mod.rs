@@ -124,8 +124,6 @@ pub struct Probe {
     pub classic: Option<Classic>,
     /// It tells what the probe before it tells: only what both miss is missed.
     pub again: bool,
-    /// Not needed where this tracepoint has more arguments than so many.
-    pub unless: Option<(&'static str, u32)>,
 }
 
 /// A program for a tracepoint's perf event: it gets a record instead of the tracepoint's arguments.
@@ -158,7 +156,6 @@ impl Probe {
             raw: None,
             classic: None,
             again: true,
-            unless: None,
         });
         [Probe { classic, ..self }].into_iter().chain(second)
     }

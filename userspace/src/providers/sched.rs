@@ -105,7 +105,7 @@ pub fn states() -> &'static [&'static str] {
 
 /// Runs with interrupts off wherever the kernel has it: a typed program is not preempted there.
 const fn probe(tracepoint: &'static str, typed: &'static str) -> Probe {
-    Probe { tracepoint, typed, raw: None, classic: None, again: false, unless: None }
+    Probe { tracepoint, typed, raw: None, classic: None, again: false }
 }
 
 fn probes(facts: u32, listed: bool) -> Vec<Probe> {

@@ -133,7 +133,7 @@ fn default_columns(latency: bool) -> Vec<(&'static str, &'static str, &'static s
 }
 
 const fn probe(tracepoint: &'static str, typed: &'static str, raw: &'static str, classic: Classic) -> Probe {
-    Probe { tracepoint, typed, raw: Some(raw), classic: Some(classic), again: false, unless: None }
+    Probe { tracepoint, typed, raw: Some(raw), classic: Some(classic), again: false }
 }
 
 const fn classic(event: &'static str, program: &'static str) -> Classic {

@@ -217,13 +217,7 @@ pub static PROVIDER: Provider = Provider {
         ]
     },
     default_key: "reason,laddr,lport,process",
-    probes: |_, _| {
-        let probe =
-            Probe { tracepoint: TRACEPOINT, typed: "dropped", raw: None, classic: None, again: false, unless: None };
-        // Before the packet is freed.
-        let refused = "udp_fail_queue_rcv_skb";
-        vec![Probe { tracepoint: refused, typed: "refused", unless: Some((TRACEPOINT, 3)), ..probe }, probe]
-    },
+    probes: |_, _| vec![Probe { tracepoint: TRACEPOINT, typed: "dropped", raw: None, classic: None, again: false }],
     sampler: None,
     points: None,
     large_values: None,

@@ -4,17 +4,15 @@ use std::borrow::Cow;
 use std::fs;
 use std::sync::OnceLock;
 
-use probes_common::udp::{
-    BY_SITE, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX, REFUSED_FOR_MEMORY, REFUSED_FOR_ROOM, SITE_ROWS,
-    SITES_MAX,
-};
+use probes_common::account::BUFFER_FULL;
+use probes_common::udp::{BY_SITE, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX, SITE_ROWS, SITES_MAX};
 
 use super::Counted;
 use crate::btf::Btf;
 use crate::program::field::Names;
 
 /// What people read, by the class's number.
-const CLASSES: [&str; 24] = [
+const CLASSES: [&str; 25] = [
     "",
     "receive buffer full",
     "udp_mem exhausted",
@@ -37,12 +35,13 @@ const CLASSES: [&str; 24] = [
     "bad length, or multicast without listener",
     "larger than the MTU",
     "no route",
-    "socket filter or policy",
+    "receive buffer, udp_mem, filter or policy",
     "no socket, bad checksum or length",
+    "reverse path filter or no route",
 ];
 
-const RCVBUF: u8 = REFUSED_FOR_ROOM as u8;
-const MEMORY: u8 = REFUSED_FOR_MEMORY as u8;
+const RCVBUF: u8 = BUFFER_FULL as u8;
+const MEMORY: u8 = 2;
 const NO_SOCKET: u8 = 3;
 const CHECKSUM: u8 = 4;
 const CHECKSUM_AT_COPY: u8 = 5;
@@ -62,8 +61,9 @@ const COPY: u8 = 18;
 const LENGTH_OR_MULTICAST: u8 = 19;
 const MTU: u8 = 20;
 const ROUTE: u8 = 21;
-const FILTER_OR_POLICY: u8 = 22;
+const AT_SOCKET: u8 = 22;
 const ARRIVAL: u8 = 23;
+const REVERSE_PATH_OR_ROUTE: u8 = 24;
 
 /// Rows of [`Places::by_site`]: the reason says nothing; it says checksum; there is none.
 const UNTOLD: u8 = 0;
@@ -105,9 +105,9 @@ const REASONS: [(&str, u8); 27] = [
 ];
 
 /// Functions that free packets, and what that means in each row.
-const SITES: [(&str, [u8; 3]); 38] = [
-    ("udp_queue_rcv_one_skb", [POLICY, CHECKSUM, FILTER_OR_POLICY]),
-    ("udpv6_queue_rcv_one_skb", [POLICY, CHECKSUM, FILTER_OR_POLICY]),
+const SITES: [(&str, [u8; 3]); 41] = [
+    ("udp_queue_rcv_one_skb", [POLICY, CHECKSUM, AT_SOCKET]),
+    ("udpv6_queue_rcv_one_skb", [POLICY, CHECKSUM, AT_SOCKET]),
     ("__udp_enqueue_schedule_skb", [MEMORY, MEMORY, MEMORY]),
     ("__udp4_lib_rcv", [LENGTH_OR_MULTICAST, CHECKSUM, ARRIVAL]),
     ("__udp6_lib_rcv", [LENGTH_OR_MULTICAST, CHECKSUM, ARRIVAL]),
@@ -133,9 +133,13 @@ const SITES: [(&str, [u8; 3]); 38] = [
     ("ip6frag_expire_frag_queue", [FRAGMENTS_LATE, FRAGMENTS_LATE, FRAGMENTS_LATE]),
     ("ip6_frag_expire", [FRAGMENTS_LATE, FRAGMENTS_LATE, FRAGMENTS_LATE]),
     ("inet_frag_rbtree_purge", [FRAGMENTS_LATE, FRAGMENTS_LATE, FRAGMENTS_LATE]),
+    ("ip_rcv_finish_core", [REVERSE_PATH_OR_ROUTE, REVERSE_PATH_OR_ROUTE, REVERSE_PATH_OR_ROUTE]),
     ("neigh_invalidate", [NEIGHBOUR, NEIGHBOUR, NEIGHBOUR]),
     ("__neigh_event_send", [NEIGHBOUR_QUEUE, NEIGHBOUR_QUEUE, NEIGHBOUR_QUEUE]),
     ("__dev_queue_xmit", [QDISC, QDISC, QDISC]),
+    // What a queueing discipline gives back is freed as a list.
+    ("kfree_skb_list", [QDISC, QDISC, QDISC]),
+    ("kfree_skb_list_reason", [QDISC, QDISC, QDISC]),
     ("nf_hook_slow", [NETFILTER, NETFILTER, NETFILTER]),
     ("nft_do_chain", [NETFILTER, NETFILTER, NETFILTER]),
     ("enqueue_to_backlog", [BACKLOG, BACKLOG, BACKLOG]),
@@ -156,6 +160,9 @@ impl Names for Reasons {
             return Cow::Borrowed(class);
         }
         let number = value.saturating_sub(u64::from(REASON_NAMED));
+        if of_kernel().is_empty() {
+            return Cow::Borrowed("not told by this kernel");
+        }
         let known = of_kernel().iter().find(|(_, known)| u64::from(*known) == number);
         known.map_or_else(|| format!("reason {number}").into(), |(name, _)| Cow::Borrowed(name.as_str()))
     }
@@ -187,7 +194,7 @@ fn of_kernel() -> &'static [(String, u32)] {
 pub fn counted(class: u16) -> Counted {
     match u8::try_from(class).unwrap_or(NO_CLASS) {
         RCVBUF | NO_SOCKET | CHECKSUM | CHECKSUM_AT_COPY | LENGTH | FILTER | POLICY | COPY | LENGTH_OR_MULTICAST
-        | FILTER_OR_POLICY | ARRIVAL => Counted::Namespace,
+        | AT_SOCKET | ARRIVAL => Counted::Namespace,
         MEMORY => Counted::Memory,
         _ => Counted::Nowhere,
     }
