@@ -18,7 +18,7 @@ use crate::providers::Counted;
 use crate::render::report::Account;
 use crate::sockets::diag::{self, UdpSocket};
 use crate::sockets::namespaces::{self, Namespace};
-use crate::sockets::owners::Owners;
+use crate::sockets::owners::{Owner as Holder, Owners};
 use crate::symbolize::keys::{self, KeyReader};
 
 /// What is shown, of sockets of whom, and whether nothing was filtered out.
@@ -131,17 +131,19 @@ impl Sockets {
     }
 
     fn is_of(&self, pids: &[u32], kept: &Kept) -> bool {
-        self.inode(kept).is_some_and(|inode| self.owners.of(inode).iter().any(|owner| pids.contains(&owner.pid)))
+        self.owners(&self.inodes(kept)).iter().any(|owner| pids.contains(&owner.pid))
     }
 
-    /// The socket that the kernel named, else the one that is bound to the address and port.
-    fn inode(&self, kept: &Kept) -> Option<u64> {
+    /// The socket that the kernel named, else those that are bound to the address and port: several may share them.
+    fn inodes(&self, kept: &Kept) -> Vec<u64> {
         match kept.value("socket") {
-            Some(KeyValue::Unsigned(inode)) if *inode != 0 => return Some(*inode),
+            Some(KeyValue::Unsigned(inode)) if *inode != 0 => return vec![*inode],
             _ => {}
         }
-        let (address, port) = kept.local()?;
-        self.named.get(&(address, port)).copied().or_else(|| Some(self.bound(kept)?.1))
+        if let Some(inode) = kept.local().and_then(|local| self.named.get(&local)) {
+            return vec![*inode];
+        }
+        self.bound(kept).map_or_else(Vec::new, |(_, inodes)| inodes)
     }
 
     /// The only namespace that has such a socket, where the packet was not in any any more; 0: none, or several.
@@ -149,8 +151,8 @@ impl Sockets {
         self.bound(kept).map_or(0, |(namespace, _)| namespace)
     }
 
-    /// Namespace and inode of the only socket with that address and port.
-    fn bound(&self, kept: &Kept) -> Option<(u64, u64)> {
+    /// The only namespace that has sockets with that address and port, and their inodes.
+    fn bound(&self, kept: &Kept) -> Option<(u64, Vec<u64>)> {
         let (address, port) = kept.local()?;
         let is_it = |socket: &&UdpSocket| {
             let its = socket.local.ip().to_canonical();
@@ -158,20 +160,33 @@ impl Sockets {
         };
         let namespace = kept.account.namespace;
         let tables = self.tables.iter().filter(|(inode, _)| namespace == 0 || **inode == namespace);
-        let mut found =
-            tables.flat_map(|(namespace, table)| table.iter().filter(is_it).map(|socket| (*namespace, socket.inode)));
+        let bound = tables.map(|(namespace, table)| {
+            (*namespace, table.iter().filter(is_it).map(|socket| socket.inode).collect::<Vec<_>>())
+        });
+        let mut found = bound.filter(|(_, inodes)| !inodes.is_empty());
         let first = found.next()?;
         found.next().is_none().then_some(first)
     }
 
+    /// All processes that hold one of these, by number.
+    fn owners(&self, inodes: &[u64]) -> Vec<&Holder> {
+        let mut owners: Vec<&Holder> = inodes.iter().flat_map(|inode| self.owners.of(*inode)).collect();
+        owners.sort_unstable_by_key(|owner| owner.pid);
+        owners.dedup_by_key(|owner| owner.pid);
+        owners
+    }
+
     fn owner(&self, what: Owner, kept: &Kept) -> KeyValue {
-        let Some(inode) = self.inode(kept) else { return KeyValue::Text(NO_SOCKET.into()) };
-        let owners = self.owners.of(inode);
-        match (what, owners) {
+        let inodes = self.inodes(kept);
+        if inodes.is_empty() {
+            return KeyValue::Text(NO_SOCKET.into());
+        }
+        let owners = self.owners(&inodes);
+        match (what, &owners[..]) {
             (_, []) => KeyValue::Text(GONE.into()),
             (Owner::Pid, [owner]) => KeyValue::Unsigned(owner.pid.into()),
             _ => {
-                let word = |owner: &crate::sockets::owners::Owner| match what {
+                let word = |owner: &&Holder| match what {
                     Owner::Process => [&owner.comm[..], format!("({})", owner.pid).as_bytes()].concat(),
                     Owner::Pid => owner.pid.to_string().into_bytes(),
                     Owner::Comm => owner.comm.clone(),
