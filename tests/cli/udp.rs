@@ -172,7 +172,7 @@ fn what_has_no_socket_says_so() {
 #[test]
 fn what_makes_no_table_is_refused() {
     for (args, code, words) in [
-        (&["udp"][..], 2, &["needs a --sockets"][..]),
+        (&["udp", "--sockets", "-d", "1s"][..], 2, &["--sockets does not go with --duration"][..]),
         (&["udp", "--sockets", "--port", "65536"], 2, &["--port `65536`: not a port", "1 to 65535"]),
         (&["udp", "--sockets", "--format", "svg"], 2, &["--format svg needs stacks", "text, json or csv"]),
         (&["udp", "--sockets", "-p", "4194305"], 1, &["-p 4194305: no such process"]),

@@ -6,11 +6,12 @@ use anyhow::Result;
 
 use super::args::{TargetArgs, Udp};
 use super::plan::{Plan, Typed, plan_in};
+use crate::attach::target::Target;
 use crate::program::field::Kind;
 use crate::program::scope::Scope;
 use crate::program::tree::{Action, BinaryOp, Expr, Key, Type};
 use crate::providers::udp::{ACCOUNT, PROVIDER};
-use crate::session::sockets::View;
+use crate::session::{self, sockets::View};
 use crate::symbolize::stacks::Options;
 
 /// What [`ACCOUNT`] holds.
@@ -18,10 +19,11 @@ const IN_ACCOUNT: [&str; 3] = ["reason", "family", "netns"];
 /// What a socket, its owners and its namespace are found by.
 const SOCKET: [&str; 3] = ["socket", "laddr", "lport"];
 
-/// Errors: [`super::UsageError`], which exits with 2.
+/// Errors: [`super::UsageError`], which exits with 2; a process that does not exist.
 pub fn udp(args: Udp) -> Result<Plan> {
     // What every firing of other providers has is of whoever ran, and says nothing here.
     let scope = Scope::only(PROVIDER.fields);
+    session::check_target(&Target { pids: args.pids.clone(), ..Target::default() })?;
     let port = args.port.map(|port| is(&scope, "lport", port.into()));
     let peer = args.peer.map(|peer| is_peer(&scope, peer));
     let mut plan = plan_in(
