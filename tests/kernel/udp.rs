@@ -347,6 +347,7 @@ fn a_process_is_a_target() -> Result<()> {
     let rows = run.report_with_loss()?.rows()?;
     ensure!(full.lost > 0 && rows.len() == 1, "{} rows in {run}", rows.len());
     ensure_eq!(rows[0].key("lport")?, "7701", "port in {run}");
+    ensure!(run.report()?.0["target"].to_string().contains(&other.pid()), "the target is not told: {run}");
     ensure_eq!(rows[0].value("datagrams")? as u64, 50 - received, "lost in {run}");
     Ok(())
 }

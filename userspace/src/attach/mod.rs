@@ -213,10 +213,7 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     {
         tables::warm(stacks.as_fd())?;
     }
-    // A provider of what the kernel does by itself has no targets.
-    if let (Ok(targets), Ok(cgroups)) = (linked.map("TARGETS"), linked.map("CGROUPS")) {
-        request.target.fill(targets, cgroups)?;
-    }
+    request.target.fill(linked.map("TARGETS")?, linked.map("CGROUPS")?)?;
     for (map, key, value) in (provider.map_contents)(facts) {
         bpf::map_update(linked.map(map)?, &key, &value).with_context(|| format!("fill map `{map}`"))?;
     }

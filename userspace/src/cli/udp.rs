@@ -6,12 +6,11 @@ use anyhow::Result;
 
 use super::args::{TargetArgs, Udp};
 use super::plan::{Plan, Typed, plan_in};
-use crate::attach::target::Target;
 use crate::program::field::Kind;
 use crate::program::scope::Scope;
 use crate::program::tree::{Action, BinaryOp, Expr, Key, Type};
 use crate::providers::udp::{ACCOUNT, PROVIDER};
-use crate::session::{self, sockets::View};
+use crate::session::sockets::View;
 use crate::symbolize::stacks::Options;
 
 /// What [`ACCOUNT`] holds.
@@ -19,11 +18,10 @@ const IN_ACCOUNT: [&str; 3] = ["reason", "family", "netns"];
 /// What a socket, its owners and its namespace are found by.
 const SOCKET: [&str; 3] = ["socket", "laddr", "lport"];
 
-/// Errors: [`super::UsageError`], which exits with 2; a process that does not exist.
+/// Errors: [`super::UsageError`], which exits with 2.
 pub fn udp(args: Udp) -> Result<Plan> {
     // What every firing of other providers has is of whoever ran, and says nothing here.
     let scope = Scope::only(PROVIDER.fields);
-    session::check_target(&Target { pids: args.pids.clone(), ..Target::default() })?;
     let port = args.port.map(|port| is(&scope, "lport", port.into()));
     let peer = args.peer.map(|peer| is_peer(&scope, peer));
     let mut plan = plan_in(
@@ -48,6 +46,8 @@ pub fn udp(args: Udp) -> Result<Plan> {
     let kept = kept(keys, &plan.scope);
     let shown = std::mem::replace(keys, kept);
     let is_whole = plan.clause.predicate.is_none();
+    // The kernel side does not know who holds a socket: rows are picked when they are read.
+    plan.target.pids.clone_from(&args.pids);
     plan.view = Some(View { shown, pids: args.pids, is_whole });
     Ok(plan)
 }
