@@ -38,6 +38,7 @@ crate::tests![
     a_process_is_a_target,
     a_port_is_a_target,
     who_sent_it_is_a_target,
+    stacks_are_those_of_the_kernel,
     what_would_help_is_said,
     intervals_add_up,
 ];
@@ -380,6 +381,23 @@ fn who_sent_it_is_a_target() -> Result<()> {
                 ensure_eq!(rows[0].value("datagrams")? as u64, loss.lost, "lost in {run}");
             }
         }
+    }
+    Ok(())
+}
+
+/// Where the kernel gave it up.
+fn stacks_are_those_of_the_kernel() -> Result<()> {
+    let net = Net::two()?;
+    let trace = udp(&["--by", "lport,kstack,reason"]).start()?;
+    let loss = losses::no_socket(&net, Family::V4)?;
+    let run = trace.interrupt()?;
+    let rows = run.report_with_loss()?.rows()?;
+    let rows: Vec<&Row> = rows.iter().filter(|row| row.is(&[("lport", "7799")]).unwrap_or(false)).collect();
+    let lost: i64 = rows.iter().map(|row| row.value("datagrams")).sum::<Result<i64>>()?;
+    ensure_eq!(lost as u64, loss.lost, "lost in {run}");
+    for row in rows {
+        ensure!(row.keys["kstack"].to_string().contains("ip_local_deliver"), "{} in {run}", row.keys["kstack"]);
+        ensure!(row.key("reason")?.starts_with("no socket"), "reason in {run}");
     }
     Ok(())
 }

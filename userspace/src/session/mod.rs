@@ -155,7 +155,10 @@ impl Session {
         let mut namer = clauses.enumerate().find_map(|(number, (provider, clause, scope))| {
             named = number;
             match &clause.action {
-                Action::Aggregate { keys, .. } => Namer::new(keys, scope, provider.sampler.is_some(), plan.naming),
+                Action::Aggregate { keys, .. } => {
+                    let shown = plan.view.as_ref().map_or(keys, |view| &view.shown);
+                    Namer::new(shown, scope, provider.sampler.is_some(), plan.naming)
+                }
                 Action::Stream => None,
             }
         });
