@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use crate::providers::Counted;
 use crate::render::report;
 use crate::sockets::counters::Account;
-use crate::sockets::namespaces::{self, Namespace};
+use crate::sockets::namespaces::Namespace;
 
-#[derive(Default)]
 pub struct Accounts {
     namespaces: Vec<Namespace>,
     /// At the beginning: before programs counted, and when they did.
     before: HashMap<u64, Account>,
-    begun: HashMap<u64, Account>,
+    begun: Option<HashMap<u64, Account>>,
     /// At the end, before the tables were read.
     ended: Option<HashMap<u64, Account>>,
 }
@@ -40,45 +39,44 @@ impl Sums {
 }
 
 impl Accounts {
-    pub fn begin(&mut self, namespaces: &[Namespace]) {
-        self.namespaces = namespaces.to_vec();
-        self.before = read(namespaces);
+    pub fn begin<'a>(namespaces: impl Iterator<Item = &'a Namespace>) -> Accounts {
+        let namespaces: Vec<Namespace> = namespaces.cloned().collect();
+        Accounts { before: read(&namespaces), namespaces, begun: None, ended: None }
     }
 
     /// The first time: programs count from here on. Later: tables are read from here on.
     pub fn mark(&mut self) {
-        let now = read(&self.namespaces);
-        if self.begun.is_empty() { self.begun = now } else { self.ended = Some(now) }
+        let now = Some(read(&self.namespaces));
+        if self.begun.is_none() { self.begun = now } else { self.ended = now }
     }
 
     /// What moved since the last report.
-    pub fn since(&mut self, namespaces: &[Namespace], sums: &Sums) -> Vec<report::Account> {
-        let now = read(namespaces);
+    pub fn since<'a>(&mut self, namespaces: impl Iterator<Item = &'a Namespace>, sums: &Sums) -> Vec<report::Account> {
+        let namespaces: Vec<Namespace> = namespaces.cloned().collect();
+        let now = read(&namespaces);
         let ended = self.ended.take().unwrap_or_default();
+        let begun = self.begun.take().unwrap_or_default();
         let lines = namespaces.iter().filter_map(|namespace| {
             let inode = namespace.inode;
             let last = now.get(&inode)?;
             // One that was not there before has counted from 0 on.
             let most = self.before.get(&inode).map_or_else(|| last.clone(), |before| last.since(before));
-            let least = match (ended.get(&inode), self.begun.get(&inode)) {
+            let least = match (ended.get(&inode), begun.get(&inode)) {
                 (Some(ended), Some(begun)) => ended.since(begun),
                 _ => most.clone(),
             };
             line(namespace, &least, &most, sums)
         });
         let lines = lines.collect();
-        self.namespaces = namespaces.to_vec();
         self.before = if ended.is_empty() { now.clone() } else { ended };
-        self.begun = now;
+        self.begun = Some(now);
+        self.namespaces = namespaces;
         lines
     }
 }
 
 fn read(namespaces: &[Namespace]) -> HashMap<u64, Account> {
-    let account = |namespace: &Namespace| {
-        let read = namespaces::within(namespace, Account::read).ok()?.ok()?;
-        Some((namespace.inode, read))
-    };
+    let account = |namespace: &Namespace| Some((namespace.inode, Account::of(namespace).ok()?));
     namespaces.iter().filter_map(account).collect()
 }
 

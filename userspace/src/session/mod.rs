@@ -166,7 +166,7 @@ impl Session {
         if let Some(namer) = &mut namer {
             plan.target.pids.iter().for_each(|pid| namer.remember(*pid));
         }
-        let sockets = plan.view.as_ref().map(|_| Sockets::now()).transpose().context("look at the sockets")?;
+        let sockets = plan.view.as_ref().map(Sockets::now).transpose().context("look at the sockets")?;
         let ends = target::ends(&plan)?;
         let live = Live {
             on: !plan.quiet

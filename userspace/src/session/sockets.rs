@@ -1,7 +1,7 @@
 //! What a report of losses shows in place of the keys that the kernel side keeps: the processes that hold a socket, and beside
 //! the rows the kernel's own counters of the same time.
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
 use probes_common::account::{ACCOUNT_FAMILY, ACCOUNT_NAMESPACE};
@@ -16,9 +16,8 @@ use crate::program::scope::Scope;
 use crate::program::tree::{Column, Key};
 use crate::providers::Counted;
 use crate::render::report::Account;
-use crate::sockets::diag::{self, UdpSocket};
-use crate::sockets::namespaces::{self, Namespace};
 use crate::sockets::owners::{Owner as Holder, Owners};
+use crate::sockets::survey::Survey;
 use crate::symbolize::keys::{self, KeyReader};
 
 /// What is shown, of sockets of whom, and whether nothing was filtered out.
@@ -29,14 +28,14 @@ pub struct View {
 }
 
 /// Who has which socket, as known so far; and the kernel's counters as they were.
-#[derive(Default)]
 pub struct Sockets {
     owners: Owners,
-    /// Of every namespace that can be entered, by its inode.
-    tables: HashMap<u64, Vec<UdpSocket>>,
-    /// Sockets that rows named, by address and port: a later row may have no more than these.
-    named: HashMap<(IpAddr, u64), u64>,
-    accounts: Accounts,
+    /// The sockets that there are, of every namespace that can be looked into.
+    survey: Survey,
+    /// Sockets that rows named, which may be gone: by address and port, with their namespace. A later row may have no more.
+    named: HashMap<SocketAddr, BTreeSet<(u64, u64)>>,
+    /// None: the rows are a part of what the kernel counts.
+    accounts: Option<Accounts>,
 }
 
 /// In place of a process.
@@ -45,38 +44,36 @@ const GONE: &str = "(owner gone)";
 
 impl Sockets {
     /// Before anything is attached: who is alive now may be gone at the report.
-    pub fn now() -> Result<Sockets> {
-        let mut sockets = Sockets::default();
-        let namespaces = namespaces::namespaces()?.known;
-        sockets.look(&namespaces);
-        sockets.accounts.begin(&namespaces);
+    pub fn now(view: &View) -> Result<Sockets> {
+        let survey = Survey::take()?;
+        let accounts = view.is_whole.then(|| Accounts::begin(survey.namespaces()));
+        let mut sockets = Sockets { owners: Owners::default(), survey, named: HashMap::new(), accounts };
+        sockets.look_up();
         Ok(sockets)
     }
 
     /// When everything is attached, and again right before the tables are read: between this and the account before or
     /// behind it, it is not known on which side a loss was.
     pub fn mark(&mut self) {
-        self.accounts.mark();
+        if let Some(accounts) = &mut self.accounts {
+            accounts.mark();
+        }
     }
 
-    /// Sockets that are new since, and their owners.
-    fn look(&mut self, namespaces: &[Namespace]) {
-        for namespace in namespaces {
-            if let Ok(Ok(table)) = namespaces::within(namespace, diag::udp_sockets) {
-                self.owners.look_up(table.iter().map(|socket| socket.inode));
-                self.tables.insert(namespace.inode, table);
-            }
-        }
+    /// The owners of sockets that are new.
+    fn look_up(&mut self) {
+        self.owners.look_up(self.survey.sockets().map(|(_, socket)| socket.inode));
     }
 
     /// Looks for the owners of sockets that were not seen before, while they live.
     pub fn remember(&mut self, keys: &[Key], rows: &Rows) {
-        let Some(socket) = word(keys, "socket") else { return };
-        self.owners.look_up(rows.iter().map(|(key, _)| key[socket]));
-        let (Some(address), Some(port)) = (word(keys, "laddr"), word(keys, "lport")) else { return };
-        for (key, _) in rows.iter().filter(|(key, _)| key[socket] != 0) {
-            let address = keys::internet_address(&key[address..address + 2]);
-            self.named.insert((address, key[port]), key[socket]);
+        let kept = |row| Kept::new(keys, row);
+        let rows = || rows.iter().map(|(key, _)| kept(key)).filter(|kept| kept.socket() != 0);
+        self.owners.look_up(rows().map(|kept| kept.socket()));
+        for kept in rows() {
+            if let Some(local) = kept.local() {
+                self.named.entry(local).or_default().insert((kept.account.namespace, kept.socket()));
+            }
         }
     }
 
@@ -89,15 +86,14 @@ impl Sockets {
         counted: fn(u16) -> Counted,
     ) -> Result<(Aggregation, Vec<Account>)> {
         self.remember(keys, rows);
-        let namespaces = namespaces::namespaces()?.known;
-        self.look(&namespaces);
+        self.survey = Survey::take()?;
+        self.look_up();
         let (layout, reader) = (Layout::of(columns), KeyReader::new(keys, |name| scope.field(name)));
         let mut shown = Shown { keys: Vec::new(), numbers: HashMap::new() };
         let mut merge = Merge::regrouping(&layout, 1);
         let mut sums = Sums::default();
         for (key, row) in rows.iter() {
-            let values = reader.read(key);
-            let mut kept = Kept { account: Place::of(key[0]), keys, values: &values };
+            let (values, mut kept) = (reader.read(key), Kept::new(keys, key));
             if kept.account.namespace == 0 {
                 kept.account.namespace = self.namespace(&kept);
             }
@@ -105,7 +101,8 @@ impl Sockets {
             if !view.pids.is_empty() && !self.is_of(&view.pids, &kept) {
                 continue;
             }
-            let values = view.shown.iter().map(|key| self.value(key, scope.field(key.name()), &kept)).collect();
+            let values =
+                view.shown.iter().map(|key| self.value(key, scope.field(key.name()), &kept, &values)).collect();
             merge.add(&[shown.number(values)], row);
         }
         let values =
@@ -113,11 +110,12 @@ impl Sockets {
         let rows = merge.finish();
         let named =
             rows.iter().map(|(key, row)| Row { keys: shown.keys[key[0] as usize].clone(), values: values(row) });
-        let accounts = if view.is_whole { self.accounts.since(&namespaces, &sums) } else { Vec::new() };
-        Ok((Aggregation { rows: named.collect(), other: other.iter().next().map(|(_, row)| values(row)) }, accounts))
+        let accounts = self.accounts.as_mut().map(|accounts| accounts.since(self.survey.namespaces(), &sums));
+        let other = other.iter().next().map(|(_, row)| values(row));
+        Ok((Aggregation { rows: named.collect(), other }, accounts.unwrap_or_default()))
     }
 
-    fn value(&self, key: &Key, field: Option<&'static Field>, kept: &Kept) -> KeyValue {
+    fn value(&self, key: &Key, field: Option<&'static Field>, kept: &Kept, values: &[KeyValue]) -> KeyValue {
         match field.map(|field| (field.name, field.kind)) {
             Some((_, Kind::Owner(what))) => self.owner(what, kept),
             Some(("reason", Kind::Enumeration(names))) => {
@@ -126,7 +124,7 @@ impl Sockets {
             }
             Some(("family", _)) => KeyValue::Unsigned(kept.account.family.into()),
             Some(("netns", _)) => KeyValue::Unsigned(kept.account.namespace),
-            _ => kept.value(key.name()).cloned().unwrap_or(KeyValue::Unsigned(0)),
+            _ => kept.place(key.name()).map_or(KeyValue::Unsigned(0), |at| values[at].clone()),
         }
     }
 
@@ -134,16 +132,12 @@ impl Sockets {
         self.owners(&self.inodes(kept)).iter().any(|owner| pids.contains(&owner.pid))
     }
 
-    /// The socket that the kernel named, else those that are bound to the address and port: several may share them.
+    /// The socket that the kernel named, else those that are or were bound to the address and port: several may share them.
     fn inodes(&self, kept: &Kept) -> Vec<u64> {
-        match kept.value("socket") {
-            Some(KeyValue::Unsigned(inode)) if *inode != 0 => return vec![*inode],
-            _ => {}
+        match kept.socket() {
+            0 => self.bound(kept).map_or_else(Vec::new, |(_, inodes)| inodes),
+            inode => vec![inode],
         }
-        if let Some(inode) = kept.local().and_then(|local| self.named.get(&local)) {
-            return vec![*inode];
-        }
-        self.bound(kept).map_or_else(Vec::new, |(_, inodes)| inodes)
     }
 
     /// The only namespace that has such a socket, where the packet was not in any any more; 0: none, or several.
@@ -151,21 +145,20 @@ impl Sockets {
         self.bound(kept).map_or(0, |(namespace, _)| namespace)
     }
 
-    /// The only namespace that has sockets with that address and port, and their inodes.
+    /// The only namespace that has, or had, sockets with that address and port, and their inodes.
     fn bound(&self, kept: &Kept) -> Option<(u64, Vec<u64>)> {
-        let (address, port) = kept.local()?;
-        let is_it = |socket: &&UdpSocket| {
-            let its = socket.local.ip().to_canonical();
-            u64::from(socket.local.port()) == port && (its == address || its.is_unspecified())
-        };
-        let namespace = kept.account.namespace;
-        let tables = self.tables.iter().filter(|(inode, _)| namespace == 0 || **inode == namespace);
-        let bound = tables.map(|(namespace, table)| {
-            (*namespace, table.iter().filter(is_it).map(|socket| socket.inode).collect::<Vec<_>>())
+        let local = kept.local()?;
+        let there = self.survey.seen.iter().flat_map(|seen| {
+            let namespace = seen.namespace.inode;
+            self.survey.at(namespace, local).map(move |socket| (namespace, socket.inode))
         });
-        let mut found = bound.filter(|(_, inodes)| !inodes.is_empty());
-        let first = found.next()?;
-        found.next().is_none().then_some(first)
+        let named = self.named.get(&local).into_iter().flatten().copied();
+        let wanted = kept.account.namespace;
+        let found: BTreeSet<(u64, u64)> =
+            there.chain(named).filter(|(namespace, _)| wanted == 0 || *namespace == wanted).collect();
+        let (first, _) = *found.first()?;
+        let is_only = found.iter().all(|(namespace, _)| *namespace == first);
+        is_only.then(|| (first, found.into_iter().map(|(_, inode)| inode).collect()))
     }
 
     /// All processes that hold one of these, by number.
@@ -217,20 +210,33 @@ impl Place {
 struct Kept<'a> {
     account: Place,
     keys: &'a [Key],
-    values: &'a [KeyValue],
+    words: &'a [u64],
 }
 
-impl Kept<'_> {
-    fn value(&self, name: &str) -> Option<&KeyValue> {
-        self.keys.iter().position(|key| key.name() == name).map(|at| &self.values[at])
+impl<'a> Kept<'a> {
+    fn new(keys: &'a [Key], words: &'a [u64]) -> Kept<'a> {
+        Kept { account: Place::of(words[0]), keys, words }
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.keys.iter().position(|key| key.name() == name)
+    }
+
+    fn words(&self, name: &str) -> Option<&[u64]> {
+        let at = self.place(name)?;
+        let from: usize = self.keys[..at].iter().map(Key::words).sum();
+        self.words.get(from..from + self.keys[at].words())
+    }
+
+    /// Its inode; 0: not known.
+    fn socket(&self) -> u64 {
+        self.words("socket").map_or(0, |words| words[0])
     }
 
     /// Address and port of this side.
-    fn local(&self) -> Option<(IpAddr, u64)> {
-        let (KeyValue::Text(address), KeyValue::Unsigned(port)) = (self.value("laddr")?, self.value("lport")?) else {
-            return None;
-        };
-        Some((std::str::from_utf8(address).ok()?.parse().ok()?, *port))
+    fn local(&self) -> Option<SocketAddr> {
+        let address: IpAddr = keys::internet_address(self.words("laddr")?);
+        Some(SocketAddr::new(address, u16::try_from(self.words("lport")?[0]).ok()?))
     }
 }
 
@@ -247,10 +253,4 @@ impl Shown {
             self.keys.len() as u64 - 1
         })
     }
-}
-
-/// Where a key begins in a row, in words.
-fn word(keys: &[Key], name: &str) -> Option<usize> {
-    let at = keys.iter().position(|key| key.name() == name)?;
-    Some(keys[..at].iter().map(Key::words).sum())
 }

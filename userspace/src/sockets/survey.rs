@@ -38,6 +38,10 @@ impl Survey {
         Ok(survey)
     }
 
+    pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        self.seen.iter().map(|seen| &seen.namespace)
+    }
+
     pub fn sockets(&self) -> impl Iterator<Item = (&Namespace, &UdpSocket)> {
         self.seen.iter().flat_map(|seen| seen.sockets.iter().map(|socket| (&seen.namespace, socket)))
     }
