@@ -5,6 +5,7 @@
 
 pub mod atomic;
 pub mod clause;
+pub mod datagram;
 pub mod lives;
 pub mod loss;
 pub mod site;

@@ -125,7 +125,7 @@ static FIELDS: [Field; 23] = [
     CPU,
 ];
 
-/// Globals of the object, by where they are in the kernel's structs: probes-ebpf/src/bin/udp.rs.
+/// Globals of the object, by where they are in the kernel's structs: probes-ebpf/src/datagram.rs.
 const OFFSETS: [(&str, (&str, &str)); 28] = [
     ("SKB_SK", ("sk_buff", "sk")),
     ("SKB_DEV", ("sk_buff", "dev")),
@@ -174,7 +174,7 @@ fn globals(kernel: &Kernel, facts: u32) -> Vec<Constant> {
     // packet, location; reason since 5.17; receiving socket since 6.11.
     let arguments = kernel.btf.arguments.get(TRACEPOINT).copied().unwrap_or(0);
     let mut globals = vec![
-        ("FACTS", word(facts)),
+        ("UDP_FACTS", word(facts)),
         ("REASON_TOLD", word((arguments > 2).into())),
         ("SOCKET_TOLD", word((arguments > 3).into())),
     ];
