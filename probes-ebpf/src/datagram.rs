@@ -6,7 +6,6 @@ use core::ptr::addr_of_mut;
 use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
 use probes_common::{
     account::{ACCOUNT_FAMILY, ACCOUNT_NAMESPACE},
-    clause::Head,
     target::UNKNOWN_OFFSET,
     udp::{FACT_DEVICE, FACT_PACKET, FACT_SOCKET, UdpFiring},
 };
@@ -58,6 +57,12 @@ static SOCK_ADDRESS: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static SOCK_ADDRESS6: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
+static SOCK_PEER: Global<u32> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+static SOCK_PEER6: Global<u32> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+static SOCK_PEER_PORT: Global<u32> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
 static SOCK_NET: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static SOCK_PROTOCOL: Global<u32> = Global::new(UNKNOWN_OFFSET);
@@ -85,6 +90,7 @@ const UDP: u16 = 17;
 /// As they lie in the packet.
 const IPV4: u16 = 0x0800u16.to_be();
 const IPV6: u16 = 0x86ddu16.to_be();
+const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
 #[inline(always)]
@@ -108,29 +114,92 @@ pub fn complete(skb: Kernel<true>, (class, family): (u32, u32), firing: &mut Fir
     let at = firing.as_mut_ptr();
     // SAFETY: `at` is this program's own stack.
     unsafe {
-        addr_of_mut!((*at).head).write(Head { task: 0, pid_tgid: 0 });
-        addr_of_mut!((*at).reason).write(class);
-        addr_of_mut!((*at).family).write(family);
-        let of_family = family << ACCOUNT_FAMILY | class & 0xffff;
-        addr_of_mut!((*at).account).write(u64::from((*at).netns) << ACCOUNT_NAMESPACE | u64::from(of_family));
         addr_of_mut!((*at).truesize).write(skb.read(SKB_TRUESIZE.load()));
         addr_of_mut!((*at).datagrams).write(segments(skb));
+        addr_of_mut!((*at).cut).write(0);
         if wants(FACT_DEVICE) {
             addr_of_mut!((*at).ifname).write(device_name(skb));
         }
     }
+    account((class, family), firing);
 }
 
-/// What the socket tells that would have got the packet. False: it is none of UDP, but one that listens to all packets.
+/// What the account is kept by. The namespace is read.
 #[inline(always)]
-pub fn read_receiver(skb: Kernel<true>, sk: Kernel<true>, family: u32, firing: &mut Firing) -> bool {
+pub fn account((class, family): (u32, u32), firing: &mut Firing) {
     let at = firing.as_mut_ptr();
+    // SAFETY: `at` is this program's own stack.
+    unsafe {
+        // One by one, or zeros are written by a call of memset.
+        addr_of_mut!((*at).head.task).write_volatile(0);
+        addr_of_mut!((*at).head.pid_tgid).write_volatile(0);
+        addr_of_mut!((*at).reason).write(class);
+        addr_of_mut!((*at).family).write(family);
+        let of_family = family << ACCOUNT_FAMILY | class & 0xffff;
+        addr_of_mut!((*at).account).write(u64::from((*at).netns) << ACCOUNT_NAMESPACE | u64::from(of_family));
+    }
+}
+
+/// 4 or 6, of a socket of UDP. None: it is of another protocol.
+#[inline(always)]
+pub fn socket_family(sk: Kernel<true>) -> Option<u32> {
     if sk.read::<u16>(SOCK_PROTOCOL.load()) != UDP {
-        return false;
+        return None;
     }
-    if wants(FACT_PACKET) {
-        read_headers(skb, family, firing);
+    match sk.read::<u16>(SOCK_FAMILY.load()) {
+        AF_INET => Some(4),
+        AF_INET6 => Some(6),
+        _ => None,
     }
+}
+
+/// What a socket alone tells, where there is no packet.
+#[inline(always)]
+pub fn read_socket(sk: Kernel<true>, firing: &mut Firing) {
+    read_local(sk, firing);
+    let at = firing.as_mut_ptr();
+    // SAFETY: `at` is this program's own stack.
+    unsafe {
+        if wants(FACT_PACKET) {
+            addr_of_mut!((*at).raddr).write(if sk.read::<u16>(SOCK_FAMILY.load()) == AF_INET6 {
+                [sk.read(SOCK_PEER6.load()), sk.read(SOCK_PEER6.load() + 8)]
+            } else {
+                mapped(sk.read(SOCK_PEER.load()))
+            });
+            addr_of_mut!((*at).rport).write(u16::from_be(sk.read(SOCK_PEER_PORT.load())));
+        }
+        if wants(FACT_DEVICE) {
+            addr_of_mut!((*at).ifname[0]).write_volatile(0);
+            addr_of_mut!((*at).ifname[1]).write_volatile(0);
+        }
+        addr_of_mut!((*at).truesize).write(0);
+    }
+}
+
+/// Whom a datagram is sent to, where the socket is connected to nobody: from a struct sockaddr, by `read`.
+#[inline(always)]
+pub fn read_destination(firing: &mut Firing, read: impl Fn(u64) -> Option<u64>) {
+    let at = firing.as_mut_ptr();
+    // Family, port, and an address of IPv4; one of IPv6 follows behind 4 bytes more.
+    let Some(head) = read(0) else { return };
+    // SAFETY: `at` is this program's own stack.
+    unsafe {
+        match head as u16 {
+            AF_INET => addr_of_mut!((*at).raddr).write(mapped((head >> 32) as u32)),
+            AF_INET6 => {
+                let (Some(first), Some(second)) = (read(8), read(16)) else { return };
+                addr_of_mut!((*at).raddr).write([first, second]);
+            }
+            _ => return,
+        }
+        addr_of_mut!((*at).rport).write(u16::from_be((head >> 16) as u16));
+    }
+}
+
+/// Whose it is, and its buffer.
+#[inline(always)]
+fn read_local(sk: Kernel<true>, firing: &mut Firing) {
+    let at = firing.as_mut_ptr();
     let net = Kernel::<true>(sk.read::<u64>(SOCK_NET.load()) as *const u8);
     // SAFETY: `at` is this program's own stack.
     unsafe {
@@ -144,6 +213,30 @@ pub fn read_receiver(skb: Kernel<true>, sk: Kernel<true>, family: u32, firing: &
         addr_of_mut!((*at).lport).write(sk.read(SOCK_NUMBER.load()));
         addr_of_mut!((*at).rcvbuf).write(sk.read(SOCK_RCVBUF.load()));
         addr_of_mut!((*at).fill).write(sk.read(SOCK_FILL.load()));
+    }
+}
+
+/// The socket that sent the packet. None: it has come from elsewhere.
+#[inline(always)]
+pub fn sender(skb: Kernel<true>, firing: &Firing) -> Option<u64> {
+    // SAFETY: written by whoever read the packet.
+    let sent = unsafe { (*firing.as_ptr()).sent };
+    (sent != 0).then(|| skb.read(SKB_SK.load()))
+}
+
+/// What the socket tells that would have got the packet. False: it is none of UDP, but one that listens to all packets.
+#[inline(always)]
+pub fn read_receiver(skb: Kernel<true>, sk: Kernel<true>, family: u32, firing: &mut Firing) -> bool {
+    let at = firing.as_mut_ptr();
+    if sk.read::<u16>(SOCK_PROTOCOL.load()) != UDP {
+        return false;
+    }
+    if wants(FACT_PACKET) {
+        read_headers(skb, family, firing);
+    }
+    read_local(sk, firing);
+    // SAFETY: `at` is this program's own stack.
+    unsafe {
         addr_of_mut!((*at).sent).write(0);
         // From behind the header to the end of the packet.
         let data = skb.read::<u64>(SKB_DATA.load()) - skb.read::<u64>(SKB_HEAD.load());
@@ -192,7 +285,7 @@ pub fn read_packet(skb: Kernel<true>, family: u32, firing: &mut Firing) -> bool 
 
 /// The number by which processes hold it; 0: none does any more.
 #[inline(always)]
-fn inode_of<const DIRECT: bool>(sk: Kernel<DIRECT>) -> u64 {
+pub fn inode_of<const DIRECT: bool>(sk: Kernel<DIRECT>) -> u64 {
     let next = |from: Kernel<DIRECT>, offset| Kernel::<DIRECT>(from.read::<u64>(offset) as *const u8);
     next(next(next(sk, SOCK_SOCKET.load()), SOCKET_FILE.load()), FILE_INODE.load()).read::<u64>(INODE_NUMBER.load())
 }
@@ -222,8 +315,11 @@ fn segments(skb: Kernel<true>) -> u32 {
 
 #[inline(always)]
 fn device_name(skb: Kernel<true>) -> [u64; 2] {
-    let dev = skb.read::<u64>(SKB_DEV.load());
-    if is_kernel_address(dev) { Kernel::<false>(dev as *const u8).read::<[u64; 2]>(DEV_NAME.load()) } else { [0; 2] }
+    // Copied, since it is looked at as a number.
+    let dev = Kernel::<false>(skb.0).read::<u64>(SKB_DEV.load());
+    let device = Kernel::<false>(if is_kernel_address(dev) { dev as *const u8 } else { core::ptr::null() });
+    // A copy from nowhere is 0.
+    [device.read(DEV_NAME.load()), device.read(DEV_NAME.load() + 8)]
 }
 
 /// The addresses of a packet as its receiver sees them, and how long it is. False: it is not of UDP, or cannot be read.

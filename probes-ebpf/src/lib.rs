@@ -4,6 +4,7 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod atomic;
+pub mod call;
 pub mod clause;
 pub mod datagram;
 pub mod lives;

@@ -91,7 +91,7 @@ impl Floor {
     }
 
     fn of(tracepoints: &[&str], insns: &[Insn]) -> Result<Floor> {
-        let found = Btf::of_running_kernel().context("the kernel's BTF")?.look_up(tracepoints, &[], None);
+        let found = Btf::of_running_kernel().context("the kernel's BTF")?.look_up(tracepoints, &[], &[]);
         let attach = |tracepoint: &&str| -> Result<(OwnedFd, OwnedFd)> {
             let spec = bpf::ProgramSpec {
                 name: "floor",

@@ -28,6 +28,7 @@ mod threads;
 mod tracee;
 mod twice_returning;
 mod udp;
+mod udp_asked;
 mod udp_net;
 mod where_;
 
@@ -84,6 +85,7 @@ const TOPICS: &[&[Test]] = &[
     func::lines::TESTS,
     udp_net::TESTS,
     udp::TESTS,
+    udp_asked::TESTS,
     differential::TESTS,
 ];
 

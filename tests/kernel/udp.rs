@@ -44,16 +44,16 @@ crate::tests![
 ];
 
 /// Losses, and spoor's report of the time in which they were.
-struct Told {
-    loss: Loss,
-    run: Finished,
-    report: Report,
+pub struct Told {
+    pub loss: Loss,
+    pub run: Finished,
+    pub report: Report,
 }
 
-const KEYS: &str = "reason,netns,laddr,lport,process,family";
+pub const KEYS: &str = "reason,netns,laddr,lport,process,family";
 
 /// `by` has these keys, in any order: `reason`, `netns` and `lport`.
-fn told(net: &Net, by: &str, args: &[&str], provoke: impl FnOnce() -> Result<Loss>) -> Result<Told> {
+pub fn told(net: &Net, by: &str, args: &[&str], provoke: impl FnOnce() -> Result<Loss>) -> Result<Told> {
     let trace = udp(&["--by", by]).and(args).start()?;
     let loss = provoke()?;
     net.settle()?;
@@ -63,7 +63,7 @@ fn told(net: &Net, by: &str, args: &[&str], provoke: impl FnOnce() -> Result<Los
 
 impl Told {
     /// Of this namespace, or of none that is known any more, at the port that was sent to.
-    fn rows(&self, namespace: &Namespace) -> Result<Vec<Row>> {
+    pub fn rows(&self, namespace: &Namespace) -> Result<Vec<Row>> {
         let inode = namespace.inode()?.to_string();
         let mut rows = self.report.rows()?;
         let (port, address) = (self.loss.to.port().to_string(), self.loss.to.ip().to_string());
@@ -76,7 +76,7 @@ impl Told {
     }
 
     /// Lost there: so many datagrams, for one of these reasons, which differ from kernel to kernel.
-    fn is(&self, namespace: &Namespace, reasons: &[&str], datagrams: u64) -> Result<()> {
+    pub fn is(&self, namespace: &Namespace, reasons: &[&str], datagrams: u64) -> Result<()> {
         let rows = self.rows(namespace)?;
         let mut lost = BTreeMap::new();
         for row in &rows {
@@ -104,7 +104,7 @@ impl Told {
     }
 
     /// Every row is of this process.
-    fn is_of(&self, namespace: &Namespace, process: &str) -> Result<()> {
+    pub fn is_of(&self, namespace: &Namespace, process: &str) -> Result<()> {
         for row in self.rows(namespace)? {
             ensure_eq!(row.key("process")?, process, "process of {:?} in {}", row.keys, self.run);
         }
@@ -115,7 +115,7 @@ impl Told {
 /// Kernels without reasons (before 5.17) tell functions.
 const BY_ARRIVAL: &str = "no socket, bad checksum or length";
 const AT_SOCKET: &str = "receive buffer, udp_mem, filter or policy";
-const FULL: [&str; 2] = ["receive buffer full", AT_SOCKET];
+pub const FULL: [&str; 2] = ["receive buffer full", AT_SOCKET];
 
 /// In both families, lost in B, for one of these reasons; the kernel counts so many of them, too, if `counted`.
 fn in_b(provoke: fn(&Net, Family) -> Result<Loss>, reasons: &[&str], counted: bool) -> Result<()> {
@@ -139,7 +139,7 @@ fn in_b(provoke: fn(&Net, Family) -> Result<Loss>, reasons: &[&str], counted: bo
     Ok(())
 }
 
-fn resident(net: &Net) -> Result<spoor_tests::Work> {
+pub fn resident(net: &Net) -> Result<spoor_tests::Work> {
     net.b.run(|| spoor_tests::Work::waiting(&["getppid", "0"]))
 }
 
@@ -405,7 +405,7 @@ fn stacks_are_those_of_the_kernel() -> Result<()> {
 /// With the arithmetic of what was seen at that socket.
 fn what_would_help_is_said() -> Result<()> {
     // Packet, location, reason, and from 6.11 on the socket, without which nobody tells how large its buffer was.
-    let found = ::spoor::btf::Btf::of_running_kernel()?.look_up(&["kfree_skb"], &[], None);
+    let found = ::spoor::btf::Btf::of_running_kernel()?.look_up(&["kfree_skb"], &[], &[]);
     if found.arguments.get("kfree_skb").is_none_or(|arguments| *arguments < 4) {
         return spoor_tests::skip::skip(
             "not supported: this kernel does not tell the socket of a packet that it frees",

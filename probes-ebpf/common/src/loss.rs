@@ -53,4 +53,6 @@ pub enum LossKind {
     TooDeep = 21,
     /// A target's thread that was not its first one called exec: no probe is in what it runs since.
     ExecUnseen = 22,
+    /// A read filled its buffer, and it was not seen how long the datagram was.
+    LengthUnseen = 23,
 }

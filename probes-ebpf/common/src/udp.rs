@@ -9,6 +9,9 @@ pub const FACT_PACKET: u32 = 1;
 pub const FACT_SOCKET: u32 = 2;
 pub const FACT_KSTACK: u32 = 4;
 pub const FACT_DEVICE: u32 = 8;
+/// Sends that fail are asked for, and datagrams that were longer than their reader's buffer.
+pub const FACT_SENT: u32 = 16;
+pub const FACT_CUT: u32 = 32;
 
 #[repr(C)]
 pub struct UdpFiring {
@@ -40,6 +43,9 @@ pub struct UdpFiring {
     pub family: u32,
     /// 1: on its way out.
     pub sent: u32,
+    /// 1: it has come, and `bytes` of it are lost.
+    pub cut: u32,
+    pub unused: u32,
 }
 
 /// Functions of the kernel that packets are freed in, with what lies between them. A power of two.
@@ -48,6 +54,8 @@ pub const SITES_MAX: usize = 128;
 pub const REASONS_MAX: usize = 256;
 /// A class from here on is a reason of the kernel that has no class of its own.
 pub const REASON_NAMED: u32 = 64;
+/// Class of what was longer than its reader's buffer.
+pub const CUT: u32 = REASON_NAMED - 2;
 /// In place of a class: the reason has none of its own.
 pub const NO_CLASS: u8 = 0;
 /// Class of what is no loss.
@@ -55,6 +63,8 @@ pub const NO_LOSS: u8 = REASON_NAMED as u8 - 1;
 /// In place of a class: the function decides, by the row of [`Places::by_site`] that the low bits say.
 pub const BY_SITE: u8 = 0x80;
 pub const SITE_ROWS: usize = 4;
+/// Error numbers that a send can return.
+pub const ERRORS_MAX: usize = 1024;
 
 /// The only value of the map `PLACES`: how a reason and the function that freed the packet become a class.
 #[repr(C)]
@@ -64,4 +74,6 @@ pub struct Places {
     pub starts: [u64; SITES_MAX],
     pub by_site: [[u8; SITES_MAX]; SITE_ROWS],
     pub by_reason: [u8; REASONS_MAX],
+    /// What a send returned.
+    pub by_error: [u8; ERRORS_MAX],
 }

@@ -6,6 +6,7 @@ pub mod listed;
 pub mod object;
 pub mod path;
 pub mod points;
+mod probes;
 pub mod runs;
 pub mod sampling;
 pub mod tables;
@@ -27,7 +28,7 @@ use crate::program::codegen::{self, Shape};
 use crate::program::insn::{Insn, MapName};
 use crate::program::splice::Part;
 use crate::program::tree::Clause;
-use crate::providers::{Kernel, Probe, Provider};
+use crate::providers::{At, Kernel, Probe, Provider, Whose};
 use crate::sys::{bpf, perf, process, tracefs};
 use budget::Limits;
 use features::Refusal;
@@ -53,6 +54,8 @@ pub struct Request<'a> {
     /// Tables are exchanged at the end of each interval.
     pub intervals: bool,
     pub ring_bytes: u32,
+    /// What is asked for beside what the clause needs.
+    pub facts: u32,
     /// For a provider that samples.
     pub sampling: Option<Sampling>,
     /// For a provider of functions.
@@ -90,17 +93,16 @@ struct Program {
 impl Program {
     fn attach(&self) -> Result<OwnedFd> {
         let program = self.program.as_fd();
-        let tracepoint = self.probe.tracepoint;
         let link = match (self.hook, self.probe.classic) {
             (Hook::Classic, Some(classic)) => {
                 let id = tracefs::read(&format!("events/{}/id", classic.event)).context("read tracefs")?;
                 perf::attach_tracepoint(id.trim().parse().context("read tracefs")?, program)
             }
             (Hook::Raw, _) => {
-                let name = std::ffi::CString::new(tracepoint).expect("a tracepoint's name has no NUL");
+                let name = CString::new(self.probe.name).expect("a tracepoint's name has no NUL");
                 bpf::raw_tracepoint_open(Some(&name), program)
             }
-            (Hook::Typed | Hook::Classic, _) => bpf::raw_tracepoint_open(None, program),
+            _ => bpf::raw_tracepoint_open(None, program),
         };
         link.map_err(Into::into)
     }
@@ -129,13 +131,14 @@ impl ClauseMaps for ClauseDescriptors<'_> {
 /// Errors: [`Refusal`] where the kernel says no, with what to do about it.
 pub fn enable(request: &Request) -> Result<Enabled> {
     let provider = request.provider;
-    let facts = provider.facts(request.clause);
+    let facts = provider.facts(request.clause) | request.facts;
     let probes = (provider.probes)(facts, request.target.listed().is_some());
+    let found = look_up(provider, &probes);
+    let probes = probes::choose(probes, &found)?;
     let elsewhere: Option<Vec<Probe>> =
         target::in_container().then(|| probes.iter().copied().flat_map(Probe::elsewhere).collect());
     let not_preempted: &[Probe] = elsewhere.as_ref().unwrap_or(&probes);
     let needs_types = provider.walk.is_some() || probes.iter().any(|probe| probe.raw.is_none());
-    let found = look_up(provider, not_preempted);
     let mut refusal = None;
     for path in Path::candidates(&found, !probes.is_empty()).into_iter().filter(|path| !needs_types || path.is_typed())
     {
@@ -154,17 +157,16 @@ pub fn enable(request: &Request) -> Result<Enabled> {
 }
 
 fn look_up(provider: &Provider, probes: &[Probe]) -> Found {
-    let mut tracepoints: Vec<&str> = probes.iter().map(|probe| probe.tracepoint).collect();
+    let (mut tracepoints, mut functions) = probes::names(probes);
     tracepoints.push("sys_enter");
-    tracepoints.dedup();
     let members: Vec<_> = arch::MEMBERS.iter().chain(&target::MEMBERS).chain(provider.members).copied().collect();
-    let function = provider.walk.map(|_| walk::FUNCTION);
-    Btf::of_running_kernel().map(|btf| btf.look_up(&tracepoints, &members, function)).unwrap_or_default()
+    functions.extend(provider.walk.map(|_| walk::FUNCTION));
+    Btf::of_running_kernel().map(|btf| btf.look_up(&tracepoints, &members, &functions)).unwrap_or_default()
 }
 
 fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found: &Found) -> Result<Enabled> {
     let provider = request.provider;
-    if path.hook != Hook::Raw && probes.iter().any(|probe| !found.tracepoints.contains_key(probe.tracepoint)) {
+    if path.hook != Hook::Raw && probes.iter().any(|probe| probes::id(probe, found).is_none()) {
         return Err(Refusal::not_here("the kernel has no BTF").into());
     }
     let memory = tables::machine(found);
@@ -235,15 +237,17 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
     let mut programs = Vec::new();
     for probe in probes {
         let (hook, name) = match (path.hook, probe.classic) {
+            _ if probe.at == At::Entry => (Hook::Entry, probe.typed),
+            _ if probe.at == At::Return => (Hook::Return, probe.typed),
             (Hook::Classic, Some(classic)) => (Hook::Classic, classic.program),
             (Hook::Classic | Hook::Typed, _) => (Hook::Typed, probe.typed),
-            (Hook::Raw, _) => (Hook::Raw, probe.raw.context("the program needs types")?),
+            _ => (Hook::Raw, probe.raw.context("the program needs types")?),
         };
         let insns = linked.instructions(name, &parts, &descriptors)?;
-        let btf_id = found.tracepoints.get(probe.tracepoint).copied();
+        let btf_id = probes::id(probe, found);
         let log = path.is_last_resort() || request.verifier_log;
         let program = object::load(name, &insns, linked.license(), hook, btf_id, log)
-            .map_err(|error| Refusal::load(provider, probe.tracepoint, error, request.verifier_log))?;
+            .map_err(|error| Refusal::load(provider, probe.name, error, request.verifier_log))?;
         programs.push(Program { probe: *probe, hook, program });
     }
     let walkers = match provider.walk {
@@ -314,8 +318,9 @@ fn machine(request: &Request, path: Path, found: &Found, memory: budget::Machine
     let task = |member| found.offset("task_struct", member);
     codegen::Machine {
         // A task that a typed program was given can be read whatever the kernel.
-        task_direct: path.task_direct || provider.about_another && path.is_typed(),
-        another: provider.about_another.then(|| another(found)),
+        task_direct: path.task_direct && provider.whose != Whose::Nobody
+            || provider.whose == Whose::Another && path.is_typed(),
+        another: (provider.whose == Whose::Another).then(|| another(found)),
         task_comm: task("comm"),
         task_real_parent: task("real_parent"),
         task_tgid: task("tgid"),
@@ -376,7 +381,7 @@ impl Enabled {
         for program in &self.programs {
             let link = program
                 .attach()
-                .with_context(|| format!("attach to tracepoint `{}`", program.probe.tracepoint))
+                .with_context(|| format!("attach to `{}`", program.probe.name))
                 .map_err(features::refused)?;
             self.links.push(link);
         }
@@ -503,7 +508,7 @@ impl Enabled {
     }
 
     fn loaded(&self) -> impl Iterator<Item = (&'static str, &OwnedFd)> {
-        let own = self.programs.iter().map(|program| (program.probe.tracepoint, &program.program));
+        let own = self.programs.iter().map(|program| (program.probe.name, &program.program));
         own.chain(self.points.iter().flat_map(Loaded::programs))
     }
 

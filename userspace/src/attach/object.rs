@@ -118,6 +118,8 @@ pub fn load(
 ) -> std::result::Result<OwnedFd, LoadError> {
     let (program_type, attach_type, attach_btf_id) = match hook {
         Hook::Typed => (bpf::PROG_TYPE_TRACING, bpf::ATTACH_TRACE_RAW_TP, btf_id.unwrap_or(0)),
+        Hook::Entry => (bpf::PROG_TYPE_TRACING, bpf::ATTACH_TRACE_FENTRY, btf_id.unwrap_or(0)),
+        Hook::Return => (bpf::PROG_TYPE_TRACING, bpf::ATTACH_TRACE_FEXIT, btf_id.unwrap_or(0)),
         Hook::Raw => (bpf::PROG_TYPE_RAW_TRACEPOINT, 0, 0),
         Hook::Classic => (bpf::PROG_TYPE_TRACEPOINT, 0, 0),
     };

@@ -15,6 +15,9 @@ pub enum Hook {
     Raw,
     /// The tracepoint's perf event, whose programs run with preemption off on every kernel.
     Classic,
+    /// A function's first instruction (fentry), and where it returns (fexit): no way of its own, but beside one.
+    Entry,
+    Return,
 }
 
 /// One way to attach, with what its programs may call.
@@ -66,6 +69,8 @@ impl Path {
             Hook::Typed => "tp_btf",
             Hook::Raw => "raw_tp",
             Hook::Classic => "tracepoint",
+            Hook::Entry => "fentry",
+            Hook::Return => "fexit",
         }
     }
 }

@@ -29,7 +29,11 @@ impl Walkers {
         found: &Found,
         program: impl Fn(&str) -> Result<(Vec<Insn>, CString)>,
     ) -> Result<Walkers> {
-        let id = found.function.ok_or_else(|| Refusal::not_here("the kernel cannot walk over its threads (5.8)"))?;
+        let id = found
+            .functions
+            .get(FUNCTION)
+            .copied()
+            .ok_or_else(|| Refusal::not_here("the kernel cannot walk over its threads (5.8)"))?;
         let load = |name: &str| -> Result<OwnedFd> {
             let (insns, license) = program(name)?;
             let spec = ProgramSpec {

@@ -129,12 +129,7 @@ impl Btf {
     }
 
     /// Looks up tracepoints and struct members together: each pass over the types costs about a millisecond.
-    pub fn look_up(
-        &self,
-        tracepoints: &[&str],
-        members: &[(&'static str, &'static str)],
-        function: Option<&str>,
-    ) -> Found {
+    pub fn look_up(&self, tracepoints: &[&str], members: &[(&'static str, &'static str)], functions: &[&str]) -> Found {
         let typedefs: Vec<String> = tracepoints.iter().map(|name| format!("btf_trace_{name}")).collect();
         let mut wanted: Vec<(u32, &str)> = typedefs.iter().map(|name| (KIND_TYPEDEF, name.as_str())).collect();
         for (name, _) in members {
@@ -143,12 +138,12 @@ impl Btf {
             }
         }
         wanted.push((KIND_VAR, PREEMPT_COUNT));
-        wanted.extend(function.map(|name| (KIND_FUNC, name)));
+        wanted.extend(functions.iter().map(|name| (KIND_FUNC, *name)));
         let ids = self.find(&wanted);
         let tracepoint = |typedef: &String| ids.get(typedef.as_str()).copied();
         Found {
             preempt_count: ids.get(PREEMPT_COUNT).copied(),
-            function: function.and_then(|name| ids.get(name).copied()),
+            functions: functions.iter().filter_map(|name| Some(((*name).to_owned(), *ids.get(name)?))).collect(),
             arguments: tracepoints
                 .iter()
                 .zip(&typedefs)
@@ -222,8 +217,8 @@ impl Btf {
 pub struct Found {
     /// BTF id of the variable [`PREEMPT_COUNT`].
     pub preempt_count: Option<u32>,
-    /// BTF id of the function that was asked for.
-    pub function: Option<u32>,
+    /// BTF id by function.
+    pub functions: HashMap<String, u32>,
     /// Number of arguments by tracepoint.
     pub arguments: HashMap<String, u32>,
     /// BTF id by tracepoint.
@@ -280,9 +275,9 @@ mod tests {
         let found = Btf::parse(file).unwrap().look_up(
             &["x", "y"],
             &[("outer", "a"), ("outer", "b"), ("outer", "c")],
-            Some("walk"),
+            &["walk"],
         );
-        assert_eq!((found.function, found.arguments.get("x")), (Some(7), Some(&2)));
+        assert_eq!((found.functions.get("walk"), found.arguments.get("x")), (Some(&7), Some(&2)));
         assert_eq!(found.tracepoints, HashMap::from([("x".to_owned(), 4)]));
         assert_eq!(
             (found.offset("outer", "a"), found.offset("outer", "b"), found.offset("outer", "c")),

@@ -125,6 +125,8 @@ const UDP_EXAMPLES: &str = "Examples:
   spoor udp --port 12201 -i 1s                          on one port, every second
   spoor udp -d 10s --by reason,raddr,lport              who sends what is lost
   spoor udp -d 10s --by reason,kstack                   where in the kernel
+  spoor udp --all -d 10s                                also sends that fail, and what readers cut off
+  spoor udp --events --port 12201                       every loss as it happens
   spoor udp --sockets --top 10                          the ten sockets that have dropped most so far
 
 A socket's processes are those that hold it, never the one that happened to run.
@@ -136,6 +138,17 @@ pub struct Udp {
     /// List the sockets as they are now, of all network namespaces, and trace nothing
     #[arg(help_heading = "What to record", long, conflicts_with_all = ["peer", "duration", "interval", "max_rate", "by", "predicate", "functions", "max_keys", "map_memory", "show_program"])]
     pub sockets: bool,
+    /// Also sends that fail: larger than the MTU, send buffer full, no route, refused
+    #[arg(help_heading = "What to record", long, conflicts_with = "sockets")]
+    pub sent: bool,
+    /// Also datagrams that were longer than their reader's buffer: how many, and how many bytes were cut off
+    #[arg(help_heading = "What to record", long, conflicts_with = "sockets")]
+    pub truncated: bool,
+    /// --sent and --truncated
+    #[arg(help_heading = "What to record", long, conflicts_with = "sockets")]
+    pub all: bool,
+    #[command(flatten)]
+    pub stream: StreamArgs,
     /// Only sockets that this process holds; may be given several times
     #[arg(help_heading = "Target (without any: the whole machine)", short = 'p', long = "pid", value_name = "PID", value_delimiter = ',', allow_hyphen_values = true, value_parser = super::number::pid)]
     pub pids: Vec<u32>,

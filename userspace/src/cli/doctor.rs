@@ -202,6 +202,7 @@ pub fn path_of(provider: &'static Provider) -> Result<String> {
         ring_bytes: 4096,
         sampling,
         points: None,
+        facts: 0,
         verifier_log: false,
     })?;
     let task = if enabled.path.task_direct { "task read directly" } else { "task copied" };

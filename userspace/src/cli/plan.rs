@@ -57,6 +57,8 @@ pub struct Plan {
     pub sampling: Option<Sampling>,
     /// For a provider of functions.
     pub points: Option<Points>,
+    /// What options ask for beside what the clause needs.
+    pub facts: u32,
     /// What was decided for the user.
     pub notes: Vec<String>,
     /// How much is to be found out about a frame.
@@ -95,6 +97,18 @@ pub(super) struct Typed {
     pub run: Vec<OsString>,
     pub sampling: Option<Sampling>,
     pub naming: Options,
+    /// Facts that options ask for.
+    pub facts: u32,
+    /// The keys that the kernel side keeps for those that are shown.
+    pub kept: Kept,
+}
+
+/// From keys that are shown to those that the kernel side keeps.
+pub(super) type Kept = fn(&[Key], &Scope) -> Vec<Key>;
+
+/// They are the same.
+pub(super) fn as_shown(shown: &[Key], _: &Scope) -> Vec<Key> {
+    shown.to_vec()
 }
 
 /// Title, name in JSON, function.
@@ -117,6 +131,8 @@ pub fn syscalls(args: Syscalls) -> Result<Plan> {
         run: args.command,
         sampling: None,
         naming: Options::default(),
+        facts: 0,
+        kept: as_shown,
     })
 }
 
@@ -151,6 +167,8 @@ pub fn profile(args: Profile) -> Result<Plan> {
         run: args.command,
         sampling: Some(Sampling { event, hz: args.sampling.hz.map(u64::from) }),
         naming: naming(&args.naming),
+        facts: 0,
+        kept: as_shown,
     })
 }
 
@@ -182,6 +200,8 @@ pub fn offcpu(mut args: Offcpu) -> Result<Plan> {
         run: args.command,
         sampling: None,
         naming: naming(&args.naming),
+        facts: 0,
+        kept: as_shown,
     })
 }
 
@@ -210,11 +230,13 @@ pub fn threads(args: Threads) -> Result<Plan> {
         run: args.command,
         sampling: None,
         naming: Options::default(),
+        facts: 0,
+        kept: as_shown,
     })?;
     let beside = |provider: &'static Provider, by: &str, sampling: Option<Sampling>| -> Result<Beside> {
         let scope = Scope::new(provider.fields.iter());
         let predicate = comm.as_deref().map(named).transpose()?;
-        let (action, ..) = aggregation(provider, &scope, Some(by), &[], &[("count", "count", "count()")])?;
+        let (action, ..) = aggregation(provider, (&scope, as_shown), Some(by), &[], &[("count", "count", "count()")])?;
         let mut limits = limits(&args.limits);
         // A place in the code is a key before places are functions.
         limits.max_keys = limits.max_keys.max(sampling.map(|_| PLACES));
@@ -311,7 +333,7 @@ pub(super) fn plan_in(typed: Typed, scope: Scope) -> Result<Plan> {
     let (action, keys, values) = if typed.events {
         (Action::Stream, Vec::new(), Vec::new())
     } else {
-        aggregation(provider, &scope, clause.by.as_deref(), &clause.functions, &typed.columns)?
+        aggregation(provider, (&scope, typed.kept), clause.by.as_deref(), &clause.functions, &typed.columns)?
     };
     let layout = if clause.functions.is_empty() { Layout::Table } else { Layout::Dtrace };
     let format = format(&typed.output);
@@ -350,6 +372,7 @@ pub(super) fn plan_in(typed: Typed, scope: Scope) -> Result<Plan> {
         max_rate: typed.time.max_rate.map(u64::from),
         sampling: typed.sampling,
         points: None,
+        facts: typed.facts,
         notes: Vec::new(),
         naming: typed.naming,
         order,
@@ -415,14 +438,16 @@ fn named(pattern: &str) -> Result<Expr> {
 
 fn aggregation(
     provider: &Provider,
-    scope: &Scope,
+    (scope, kept): (&Scope, Kept),
     by: Option<&str>,
     functions: &[String],
     default_columns: &[ColumnText],
 ) -> Result<(Action, Vec<KeyColumn>, Vec<ValueColumn>)> {
     let default_key = if functions.is_empty() { Some(provider.default_key) } else { None };
     let keys = match by.or(default_key).map(both_halves) {
-        Some(text) => check::keys(&text, scope).map_err(|error| UsageError::in_expression(&error, "--by"))?,
+        Some(text) => {
+            check::keys_kept(&text, scope, kept).map_err(|error| UsageError::in_expression(&error, "--by"))?
+        }
         None => Vec::new(),
     };
     let mut columns = Vec::new();

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 
+use probes_common::udp::{FACT_CUT, FACT_SENT};
+
 use super::args::{TargetArgs, Udp};
 use super::plan::{Plan, Typed, plan_in};
 use crate::program::field::Kind;
@@ -24,6 +26,14 @@ pub fn udp(args: Udp) -> Result<Plan> {
     let scope = Scope::only(PROVIDER.fields);
     let port = args.port.map(|port| is(&scope, "lport", port.into()));
     let peer = args.peer.map(|peer| is_peer(&scope, peer));
+    let sent = if args.sent || args.all { FACT_SENT } else { 0 };
+    let cut = if args.truncated || args.all { FACT_CUT } else { 0 };
+    let mut columns = (PROVIDER.default_columns)(false);
+    if cut != 0 {
+        // Behind what is lost.
+        columns.insert(1, ("cut", "cut", "sum(cut)"));
+    }
+    let events = args.stream.events;
     let mut plan = plan_in(
         Typed {
             command_name: "udp",
@@ -32,20 +42,27 @@ pub fn udp(args: Udp) -> Result<Plan> {
             time: args.time,
             clause: args.clause,
             output: args.output,
-            events: false,
-            ring_bytes: 0,
-            columns: (PROVIDER.default_columns)(false),
+            events,
+            ring_bytes: args.stream.ring,
+            columns,
             condition: port.into_iter().chain(peer).reduce(and),
             run: Vec::new(),
             sampling: None,
             naming: Options::default(),
+            facts: sent | cut,
+            kept,
         },
         scope,
     )?;
-    let Action::Aggregate { keys, .. } = &mut plan.clause.action else { unreachable!("nothing else was asked for") };
-    let kept = kept(keys, &plan.scope);
-    let shown = std::mem::replace(keys, kept);
-    let is_whole = plan.clause.predicate.is_none();
+    let shown = match &mut plan.clause.action {
+        Action::Aggregate { keys, .. } => {
+            let kept = kept(keys, &plan.scope);
+            std::mem::replace(keys, kept)
+        }
+        Action::Stream => Vec::new(),
+    };
+    // Beside events there is no table that could be held against the kernel's counters.
+    let is_whole = plan.clause.predicate.is_none() && !events;
     // The kernel side does not know who holds a socket: rows are picked when they are read.
     plan.target.pids.clone_from(&args.pids);
     plan.view = Some(View { shown, pids: args.pids, is_whole });

@@ -27,7 +27,7 @@ pub struct Context {
 type Sentence = (LossKind, &'static str, bool, &'static str, &'static str);
 
 /// Kind, name in JSON, whether something is lost, what happened, what to do. `{keys}` and `{ring}` are filled in.
-const SENTENCES: [Sentence; 23] = [
+const SENTENCES: [Sentence; 24] = [
     (
         LossKind::TableFull,
         "table_full",
@@ -146,6 +146,13 @@ const SENTENCES: [Sentence; 23] = [
         true,
         "execs by another thread than the first: what the process called since is not counted",
         "--follow, which puts probes into every process",
+    ),
+    (
+        LossKind::LengthUnseen,
+        "length_unseen",
+        true,
+        "reads that filled their buffer: whether the datagram was longer was not seen",
+        "",
     ),
 ];
 

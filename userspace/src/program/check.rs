@@ -21,6 +21,11 @@ pub fn predicate(source: &str, scope: &Scope) -> Result<Expr, ProgramError> {
 
 /// The text of `--by`.
 pub fn keys(source: &str, scope: &Scope) -> Result<Vec<Key>, ProgramError> {
+    keys_kept(source, scope, |keys, _| keys.to_vec())
+}
+
+/// The same, where the kernel side keeps other keys for those that are shown: these have to fit.
+pub fn keys_kept(source: &str, scope: &Scope, kept: fn(&[Key], &Scope) -> Vec<Key>) -> Result<Vec<Key>, ProgramError> {
     let checker = Checker::new(source, scope);
     let (mut keys, mut words) = (Vec::<Key>::new(), 0);
     let asts = parse_keys(source)?;
@@ -33,11 +38,11 @@ pub fn keys(source: &str, scope: &Scope) -> Result<Vec<Key>, ProgramError> {
                 .error(ast.span, format!("key `{}` stands twice", checker.text(ast.span)))
                 .hint("name it once"));
         }
-        words += key.words();
+        keys.push(key);
+        words = kept(&keys, scope).iter().map(Key::words).sum();
         if words * 8 > MAX_KEY_BYTES {
             too_wide.get_or_insert(ast.span.to(last));
         }
-        keys.push(key);
     }
     let Some(span) = too_wide else { return Ok(keys) };
     let error = checker.error(span, format!("keys are {} bytes together, at most {MAX_KEY_BYTES} fit", words * 8));

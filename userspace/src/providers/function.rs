@@ -10,7 +10,7 @@ use probes_common::function::{
 
 use probes_common::text::TEXT_BYTES_MAX;
 
-use super::{Begun, Constant, Counted, ELAPSED_COLUMNS, InFlight, Kernel, PointPrograms, Provider, lives};
+use super::{Begun, Constant, Counted, ELAPSED_COLUMNS, InFlight, Kernel, PointPrograms, Provider, Whose, lives};
 use crate::program::argument::RETURNED;
 use crate::program::field::{Field, Half, Kind, Names, Source, Unit};
 use crate::program::scope::Scope;
@@ -157,7 +157,7 @@ pub static PROVIDER: Provider = Provider {
     sampler: None,
     points: Some(PointPrograms { hit: "hit", enter: "enter", leave: "leave" }),
     large_values: Some(("CALLS", THREADS_IN_ADVANCE)),
-    about_another: false,
+    whose: Whose::Current,
     walk: None,
     members: &[],
     globals,
@@ -189,8 +189,8 @@ pub static PROVIDER: Provider = Provider {
             },
         },
     ],
-    event_text: |_, _| unreachable!("calls are not streamed"),
-    event_json: |_, _| unreachable!("calls are not streamed"),
+    event_text: |_, _, _| unreachable!("calls are not streamed"),
+    event_json: |_, _, _| unreachable!("calls are not streamed"),
 };
 
 fn probes(facts: u32, listed: bool) -> Vec<super::Probe> {

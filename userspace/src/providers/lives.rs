@@ -9,7 +9,7 @@ const fn probe(
     program: &'static str,
 ) -> Probe {
     let classic = Some(Classic { event, program, elsewhere: None });
-    Probe { tracepoint, typed, raw: Some(raw), classic, again: false }
+    Probe { raw: Some(raw), classic, ..Probe::typed(tracepoint, typed) }
 }
 
 pub const THREAD_START: Probe = Probe {

@@ -56,8 +56,7 @@ pub struct Provider {
     pub points: Option<PointPrograms>,
     /// A map of large values, whose memory is taken as it fills; and how many there are where all is taken in advance.
     pub large_values: Option<(&'static str, u32)>,
-    /// Its firings are about a task that is not the one at work: facts come from the firing's head.
-    pub about_another: bool,
+    pub whose: Whose,
     /// Programs that walk over all threads at the beginning and for a report.
     pub walk: Option<Walk>,
     /// Struct members that its globals are made of.
@@ -72,9 +71,9 @@ pub struct Provider {
     pub counted: fn(reason: u16) -> Counted,
     /// What has begun and not ended.
     pub in_flight: &'static [InFlight],
-    /// A streamed record as a line, and as a line of JSON; what its texts lack.
-    pub event_text: fn(&Record, &mut Vec<u8>) -> TextFaults,
-    pub event_json: fn(&Record, &mut Vec<u8>) -> TextFaults,
+    /// A streamed record as a line, and as a line of JSON; what its texts lack. Nothing is written of what is not meant.
+    pub event_text: fn(&Record, &mut dyn Holders, &mut Vec<u8>) -> TextFaults,
+    pub event_json: fn(&Record, &mut dyn Holders, &mut Vec<u8>) -> TextFaults,
 }
 
 /// Texts that an event should have shown and did not, or not in full.
@@ -91,6 +90,13 @@ impl std::ops::AddAssign for TextFaults {
         self.unreadable += other.unreadable;
         self.cut += other.cut;
     }
+}
+
+/// Knows whose a socket is.
+pub trait Holders {
+    /// Names and ids of the processes that hold a socket, and its network namespace: by the account of its firing
+    /// ([`probes_common::account`]), its inode, 0 where that is not known, and its address. None: not one that is meant.
+    fn of(&mut self, account: u64, inode: u64, local: std::net::SocketAddr) -> Option<(Vec<u8>, u64)>;
 }
 
 /// Programs that are attached to points.
@@ -112,11 +118,32 @@ pub struct Walk {
     pub at_end: &'static str,
 }
 
-/// A tracepoint with the programs that can be attached to it.
+/// Whose a firing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Of the task that runs.
+    Current,
+    /// Of a task that is not the one at work: facts come from the firing's head.
+    Another,
+    /// Of no task.
+    Nobody,
+}
+
+/// Where programs are attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    Tracepoint,
+    /// The first instruction of a function, and where it returns. Kernel: 5.5 and BTF.
+    Entry,
+    Return,
+}
+
+/// A tracepoint or function with the programs that can be attached to it.
 #[derive(Debug, Clone, Copy)]
 pub struct Probe {
-    pub tracepoint: &'static str,
-    /// For typed pointers (tp_btf).
+    pub at: At,
+    pub name: &'static str,
+    /// For typed pointers (tp_btf, fentry, fexit).
     pub typed: &'static str,
     /// For raw arguments (raw_tp). None: the program needs types.
     pub raw: Option<&'static str>,
@@ -124,6 +151,8 @@ pub struct Probe {
     pub classic: Option<Classic>,
     /// It tells what the probe before it tells: only what both miss is missed.
     pub again: bool,
+    /// What tells the same where the kernel does not have this one.
+    pub instead: &'static [Probe],
 }
 
 /// A program for a tracepoint's perf event: it gets a record instead of the tracepoint's arguments.
@@ -146,17 +175,16 @@ pub struct Second {
 }
 
 impl Probe {
+    pub const fn typed(name: &'static str, typed: &'static str) -> Probe {
+        Probe { at: At::Tracepoint, name, typed, raw: None, classic: None, again: false, instead: &[] }
+    }
+
     /// The probes for a PID namespace that is not the first.
     pub fn elsewhere(self) -> impl Iterator<Item = Probe> {
         let second = self.classic.and_then(|classic| classic.elsewhere);
         let classic = self.classic.filter(|_| second.is_none());
-        let second = second.map(|Second { tracepoint, typed }| Probe {
-            tracepoint,
-            typed,
-            raw: None,
-            classic: None,
-            again: true,
-        });
+        let second =
+            second.map(|Second { tracepoint, typed }| Probe { again: true, ..Probe::typed(tracepoint, typed) });
         [Probe { classic, ..self }].into_iter().chain(second)
     }
 }

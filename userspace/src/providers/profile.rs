@@ -3,7 +3,7 @@ use std::mem::{offset_of, size_of};
 
 use probes_common::profile::{FACT_KSTACK, FACT_LEAF, FACT_USTACK, ProfileFiring};
 
-use super::{Counted, Provider, lives};
+use super::{Counted, Provider, Whose, lives};
 use crate::program::field::{Field, Half, Kind, Source, Unit};
 use crate::program::tree::Type;
 
@@ -61,7 +61,7 @@ pub static PROVIDER: Provider = Provider {
     sampler: Some("sample"),
     points: None,
     large_values: None,
-    about_another: false,
+    whose: Whose::Current,
     walk: None,
     members: &[],
     globals: |_, facts| vec![("FACTS", facts.to_ne_bytes().to_vec())],
@@ -69,6 +69,6 @@ pub static PROVIDER: Provider = Provider {
     map_contents: |_| Vec::new(),
     counted: |_| Counted::Nowhere,
     in_flight: &[],
-    event_text: |_, _| unreachable!("samples are not streamed"),
-    event_json: |_, _| unreachable!("samples are not streamed"),
+    event_text: |_, _, _| unreachable!("samples are not streamed"),
+    event_json: |_, _, _| unreachable!("samples are not streamed"),
 };

@@ -8,7 +8,7 @@ use probes_common::sched::{
 };
 use probes_common::target::UNKNOWN_OFFSET;
 
-use super::{Counted, Kernel, Probe, Provider, Walk, lives};
+use super::{Counted, Kernel, Probe, Provider, Walk, Whose, lives};
 use crate::program::field::{Field, Half, Kind, Names, Source, Unit};
 use crate::program::tree::Type;
 
@@ -105,7 +105,7 @@ pub fn states() -> &'static [&'static str] {
 
 /// Runs with interrupts off wherever the kernel has it: a typed program is not preempted there.
 const fn probe(tracepoint: &'static str, typed: &'static str) -> Probe {
-    Probe { tracepoint, typed, raw: None, classic: None, again: false }
+    Probe::typed(tracepoint, typed)
 }
 
 fn probes(facts: u32, listed: bool) -> Vec<Probe> {
@@ -168,7 +168,7 @@ pub static PROVIDER: Provider = Provider {
     sampler: None,
     points: None,
     large_values: None,
-    about_another: true,
+    whose: Whose::Another,
     walk: Some(Walk { at_start: "at_start", at_end: "at_end" }),
     members: &[
         ("task_struct", "__state"),
@@ -185,6 +185,6 @@ pub static PROVIDER: Provider = Provider {
     map_contents: |_| Vec::new(),
     counted: |_| Counted::Nowhere,
     in_flight: &[],
-    event_text: |_, _| unreachable!("switches are not streamed"),
-    event_json: |_, _| unreachable!("switches are not streamed"),
+    event_text: |_, _, _| unreachable!("switches are not streamed"),
+    event_json: |_, _, _| unreachable!("switches are not streamed"),
 };

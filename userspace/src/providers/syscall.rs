@@ -9,7 +9,7 @@ use probes_common::syscall::{
 use probes_common::target::UNKNOWN_OFFSET;
 
 use super::lives::{THREAD_END, THREAD_START};
-use super::{Begun, Classic, Counted, ELAPSED_COLUMNS, InFlight, Kernel, Probe, Provider, TextFaults};
+use super::{Begun, Classic, Counted, ELAPSED_COLUMNS, InFlight, Kernel, Probe, Provider, TextFaults, Whose};
 use crate::program::field::{Field, Kind, Names, Source, Unit};
 use crate::program::tree::Type;
 use crate::render::strace::{self, Call, Text, TextKind};
@@ -90,7 +90,7 @@ pub static PROVIDER: Provider = Provider {
     sampler: None,
     points: None,
     large_values: None,
-    about_another: false,
+    whose: Whose::Current,
     walk: None,
     members: &[
         ("task_struct", "thread_info.status"),
@@ -115,8 +115,8 @@ pub static PROVIDER: Provider = Provider {
             if begun.since_ns == 0 { Vec::new() } else { vec![begun] }
         },
     }],
-    event_text: |record, out| shown(record, out, strace::line),
-    event_json: |record, out| shown(record, out, strace::json),
+    event_text: |record, _, out| shown(record, out, strace::line),
+    event_json: |record, _, out| shown(record, out, strace::json),
 };
 
 const START_TIME: usize = offset_of!(Start, time_ns) / 8;
@@ -133,7 +133,7 @@ fn default_columns(latency: bool) -> Vec<(&'static str, &'static str, &'static s
 }
 
 const fn probe(tracepoint: &'static str, typed: &'static str, raw: &'static str, classic: Classic) -> Probe {
-    Probe { tracepoint, typed, raw: Some(raw), classic: Some(classic), again: false }
+    Probe { raw: Some(raw), classic: Some(classic), ..Probe::typed(tracepoint, typed) }
 }
 
 const fn classic(event: &'static str, program: &'static str) -> Classic {
@@ -247,6 +247,11 @@ const ARCHITECTURE: Architecture = Architecture {
     compat_exec: [11, 387],
     sigreturn: [139, 173],
 };
+
+/// Offsets in pt_regs: of the call's number, and of its arguments.
+pub fn call_registers() -> (u32, [u32; 6]) {
+    (ARCHITECTURE.nr, ARCHITECTURE.args)
+}
 
 fn id(nr: i64, compat: bool) -> u64 {
     u64::from(nr as u32) << 1 | u64::from(compat)

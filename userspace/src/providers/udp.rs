@@ -1,13 +1,19 @@
 //! Provider `udp`: packets of UDP that the kernel frees instead of handing them on, by skb:kfree_skb.
 use std::mem::{offset_of, size_of};
+use std::net::SocketAddr;
 
+use probes_common::clause::Head;
 use probes_common::target::UNKNOWN_OFFSET;
-use probes_common::udp::{FACT_DEVICE, FACT_KSTACK, FACT_PACKET, FACT_SOCKET, Places, UdpFiring};
+use probes_common::udp::{FACT_CUT, FACT_DEVICE, FACT_KSTACK, FACT_PACKET, FACT_SENT, FACT_SOCKET, Places, UdpFiring};
 
+use super::syscall::call_registers;
 use super::udp_reasons::{self, Reasons};
-use super::{Constant, Content, Kernel, Probe, Provider};
-use crate::program::field::{Common, Field, Half, Kind, Owner, Source, Unit};
+use super::{At, Constant, Content, Holders, Kernel, Probe, Provider, TextFaults, Whose};
+use crate::program::field::{Common, Field, Half, Kind, Names, Owner, Source, Unit};
 use crate::program::tree::Type;
+use crate::render::lost::{self, Lost};
+use crate::stream::record::Record;
+use crate::symbolize::keys::internet_address;
 
 const fn field(name: &'static str, kind: Kind, unit: Unit, place: (usize, u8), facts: u32, doc: &'static str) -> Field {
     let source = Source::Firing { offset: place.0 as u16, size: place.1 };
@@ -35,7 +41,7 @@ const CPU: Field = Field {
 /// What the kernel's own counters are kept by: namespace, family and reason in one.
 pub const ACCOUNT: &str = "account";
 
-static FIELDS: [Field; 23] = [
+static FIELDS: [Field; 24] = [
     field(
         "reason",
         Kind::Enumeration(&Reasons),
@@ -73,13 +79,19 @@ static FIELDS: [Field; 23] = [
         "inode of the network namespace, as in lsns; 0: gone",
     ),
     field("ifname", Kind::Text, Unit::None, (offset_of!(UdpFiring, ifname), 16), FACT_DEVICE, "interface"),
-    number("bytes", Unit::Bytes, (offset_of!(UdpFiring, bytes), 4), "of the datagram, without headers"),
+    number(
+        "bytes",
+        Unit::Bytes,
+        (offset_of!(UdpFiring, bytes), 4),
+        "of the datagram, without headers; what was cut off of it; 0: the length of a send that is not known",
+    ),
     number(
         "datagrams",
         Unit::None,
         (offset_of!(UdpFiring, datagrams), 4),
-        "datagrams in the packet: more than one with GRO",
+        "datagrams in the packet: more than one with GRO; 0: it has come, and was cut",
     ),
+    number("cut", Unit::None, (offset_of!(UdpFiring, cut), 4), "1: longer than the reader's buffer (--truncated)"),
     number("truesize", Unit::Bytes, (offset_of!(UdpFiring, truesize), 4), "what the packet takes in a buffer"),
     number(
         "rcvbuf",
@@ -126,7 +138,7 @@ static FIELDS: [Field; 23] = [
 ];
 
 /// Globals of the object, by where they are in the kernel's structs: probes-ebpf/src/datagram.rs.
-const OFFSETS: [(&str, (&str, &str)); 28] = [
+const OFFSETS: [(&str, (&str, &str)); 35] = [
     ("SKB_SK", ("sk_buff", "sk")),
     ("SKB_DEV", ("sk_buff", "dev")),
     ("SKB_LEN", ("sk_buff", "len")),
@@ -146,6 +158,9 @@ const OFFSETS: [(&str, (&str, &str)); 28] = [
     ("SOCK_NUMBER", ("sock", "__sk_common.skc_num")),
     ("SOCK_ADDRESS", ("sock", "__sk_common.skc_rcv_saddr")),
     ("SOCK_ADDRESS6", ("sock", "__sk_common.skc_v6_rcv_saddr")),
+    ("SOCK_PEER", ("sock", "__sk_common.skc_daddr")),
+    ("SOCK_PEER6", ("sock", "__sk_common.skc_v6_daddr")),
+    ("SOCK_PEER_PORT", ("sock", "__sk_common.skc_dport")),
     ("SOCK_NET", ("sock", "__sk_common.skc_net.net")),
     ("SOCK_PROTOCOL", ("sock", "sk_protocol")),
     ("SOCK_RCVBUF", ("sock", "sk_rcvbuf")),
@@ -155,6 +170,10 @@ const OFFSETS: [(&str, (&str, &str)); 28] = [
     ("FILE_INODE", ("file", "f_inode")),
     ("INODE_NUMBER", ("inode", "i_ino")),
     ("NET_NUMBER", ("net", "ns.inum")),
+    ("CUT_SKB_LEN", ("sk_buff", "len")),
+    ("SKB_USERS", ("sk_buff", "users.refs.counter")),
+    ("SOCK_QUEUE", ("sock", "sk_receive_queue")),
+    ("UDP_QUEUE", ("udp_sock", "reader_queue")),
 ];
 
 const MEMBERS: [(&str, &str); OFFSETS.len()] = {
@@ -169,6 +188,43 @@ const MEMBERS: [(&str, &str); OFFSETS.len()] = {
 
 const TRACEPOINT: &str = "kfree_skb";
 
+/// Sends that fail. `udp_sendmsg` is of IPv4.
+const SENT: Probe = Probe {
+    instead: &[
+        Probe { at: At::Return, ..Probe::typed("udp_sendmsg", "sent_4") },
+        Probe { at: At::Return, ..Probe::typed("udpv6_sendmsg", "sent_6") },
+    ],
+    ..Probe::typed("sock_send_length", "sent")
+};
+/// What a reader took. The tracepoints do not tell how long a datagram was.
+const READ: Probe = Probe {
+    at: At::Entry,
+    instead: &[Probe::typed("sk_data_ready", "queued"), Probe::typed("sock_recv_length", "received")],
+    ..Probe::typed("skb_consume_udp", "read")
+};
+/// Sockets whose next datagram's length is kept.
+const NEXT_MAX: u32 = 16_384;
+
+fn probes(facts: u32, _: bool) -> Vec<Probe> {
+    let sent = (facts & FACT_SENT != 0).then_some(SENT);
+    let read = (facts & FACT_CUT != 0).then_some(READ);
+    std::iter::once(Probe::typed(TRACEPOINT, "dropped")).chain(sent).chain(read).collect()
+}
+
+fn map_entries(facts: u32) -> Vec<(&'static str, u32)> {
+    if facts & FACT_CUT == 0 { Vec::new() } else { vec![("NEXT", NEXT_MAX)] }
+}
+
+/// Numbers of calls (probes-ebpf/src/call.rs).
+const CALLS: [(&str, libc::c_long); 6] = [
+    ("NR_READ", libc::SYS_read),
+    ("NR_RECVFROM", libc::SYS_recvfrom),
+    ("NR_WRITE", libc::SYS_write),
+    ("NR_SENDTO", libc::SYS_sendto),
+    ("NR_RECVMSG", libc::SYS_recvmsg),
+    ("NR_SENDMSG", libc::SYS_sendmsg),
+];
+
 fn globals(kernel: &Kernel, facts: u32) -> Vec<Constant> {
     let word = |value: u32| value.to_ne_bytes().to_vec();
     // packet, location; reason since 5.17; receiving socket since 6.11.
@@ -180,16 +236,61 @@ fn globals(kernel: &Kernel, facts: u32) -> Vec<Constant> {
     ];
     let offset = |(structure, path)| kernel.btf.offset(structure, path).unwrap_or(UNKNOWN_OFFSET);
     globals.extend(OFFSETS.map(|(name, member)| (name, word(offset(member)))));
+    let (number, arguments) = call_registers();
+    globals.extend([
+        ("CALL_NR", word(number)),
+        ("CALL_SECOND", word(arguments[1])),
+        ("CALL_THIRD", word(arguments[2])),
+        ("CALL_FIFTH", word(arguments[4])),
+    ]);
+    globals.extend(CALLS.map(|(name, number)| (name, word(number as u32))));
     globals
 }
 
 fn contents(_: u32) -> Vec<Content> {
-    let Places { starts, by_site, by_reason } = udp_reasons::places();
+    let Places { starts, by_site, by_reason, by_error } = udp_reasons::places();
     let mut bytes: Vec<u8> = starts.iter().flat_map(|start| start.to_ne_bytes()).collect();
     bytes.extend(by_site.as_flattened());
     bytes.extend(by_reason);
+    bytes.extend(by_error);
     bytes.resize(size_of::<Places>(), 0);
     vec![("PLACES", 0u32.to_ne_bytes().to_vec(), bytes)]
+}
+
+fn shown(record: &Record, holders: &mut dyn Holders, out: &mut Vec<u8>, write: fn(&mut Vec<u8>, &Lost)) -> TextFaults {
+    let at = |offset: usize| record.fact(offset - size_of::<Head>());
+    let half = |offset: usize| (at(offset / 8 * 8) >> (offset % 8 * 8)) as u32;
+    let address =
+        |offset: usize, port: u32| SocketAddr::new(internet_address(&[at(offset), at(offset + 8)]), port as u16);
+    let ports = half(offset_of!(UdpFiring, lport));
+    let local = address(offset_of!(UdpFiring, laddr), ports & 0xffff);
+    let account = at(offset_of!(UdpFiring, account));
+    let Some((process, netns)) = holders.of(account, at(offset_of!(UdpFiring, socket)), local) else {
+        return TextFaults::default();
+    };
+    let ifname: Vec<u8> =
+        [0, 8].iter().flat_map(|half| at(offset_of!(UdpFiring, ifname) + half).to_ne_bytes()).collect();
+    write(
+        out,
+        &Lost {
+            time_unix_ns: record.time_unix_ns,
+            reason: Reasons.name(half(offset_of!(UdpFiring, reason)).into()),
+            local,
+            remote: address(offset_of!(UdpFiring, raddr), ports >> 16),
+            process,
+            sent: half(offset_of!(UdpFiring, sent)) != 0,
+            cut: half(offset_of!(UdpFiring, cut)) != 0,
+            bytes: half(offset_of!(UdpFiring, bytes)),
+            datagrams: half(offset_of!(UdpFiring, datagrams)),
+            truesize: half(offset_of!(UdpFiring, truesize)),
+            rcvbuf: half(offset_of!(UdpFiring, rcvbuf)),
+            fill: half(offset_of!(UdpFiring, fill)),
+            interface: ifname.split(|byte| *byte == 0).next().unwrap_or_default().to_vec(),
+            netns,
+            family: half(offset_of!(UdpFiring, family)),
+        },
+    );
+    TextFaults::default()
 }
 
 pub static PROVIDER: Provider = Provider {
@@ -204,7 +305,7 @@ pub static PROVIDER: Provider = Provider {
     dtrace_names: &[],
     dtrace_before: None,
     head_facts: 0,
-    stream_facts: 0,
+    stream_facts: FACT_PACKET | FACT_SOCKET | FACT_DEVICE,
     when_empty: "no datagram was lost: `spoor udp --sockets` shows what was before",
     default_columns: |_| {
         vec![
@@ -217,18 +318,18 @@ pub static PROVIDER: Provider = Provider {
         ]
     },
     default_key: "reason,laddr,lport,process",
-    probes: |_, _| vec![Probe { tracepoint: TRACEPOINT, typed: "dropped", raw: None, classic: None, again: false }],
+    probes,
     sampler: None,
     points: None,
     large_values: None,
-    about_another: false,
+    whose: Whose::Nobody,
     walk: None,
     members: &MEMBERS,
     globals,
-    map_entries: |_| Vec::new(),
+    map_entries,
     map_contents: contents,
     counted: udp_reasons::counted,
     in_flight: &[],
-    event_text: |_, _| unreachable!("losses are not streamed"),
-    event_json: |_, _| unreachable!("losses are not streamed"),
+    event_text: |record, holders, out| shown(record, holders, out, lost::line),
+    event_json: |record, holders, out| shown(record, holders, out, lost::json),
 };

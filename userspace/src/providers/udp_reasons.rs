@@ -5,14 +5,16 @@ use std::fs;
 use std::sync::OnceLock;
 
 use probes_common::account::BUFFER_FULL;
-use probes_common::udp::{BY_SITE, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX, SITE_ROWS, SITES_MAX};
+use probes_common::udp::{
+    BY_SITE, CUT, ERRORS_MAX, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX, SITE_ROWS, SITES_MAX,
+};
 
 use super::Counted;
 use crate::btf::Btf;
 use crate::program::field::Names;
 
 /// What people read, by the class's number.
-const CLASSES: [&str; 25] = [
+const CLASSES: [&str; 31] = [
     "",
     "receive buffer full",
     "udp_mem exhausted",
@@ -38,7 +40,16 @@ const CLASSES: [&str; 25] = [
     "receive buffer, udp_mem, filter or policy",
     "no socket, bad checksum or length",
     "reverse path filter or no route",
+    "send buffer full",
+    "refused by the other side",
+    "send not permitted",
+    "no memory for a send",
+    "send with bad arguments",
+    "send failed",
 ];
+
+/// Of [`CUT`].
+const TRUNCATED: &str = "truncated by the reader";
 
 const RCVBUF: u8 = BUFFER_FULL as u8;
 const MEMORY: u8 = 2;
@@ -64,6 +75,33 @@ const ROUTE: u8 = 21;
 const AT_SOCKET: u8 = 22;
 const ARRIVAL: u8 = 23;
 const REVERSE_PATH_OR_ROUTE: u8 = 24;
+const SEND_BUFFER: u8 = 25;
+const REFUSED: u8 = 26;
+const NOT_PERMITTED: u8 = 27;
+const SEND_MEMORY: u8 = 28;
+const SEND_ARGUMENTS: u8 = 29;
+const SEND_FAILED: u8 = 30;
+
+/// What a send returned. ECONNREFUSED is what an earlier datagram met: this one was not sent.
+const ERRORS: [(i32, u8); 17] = [
+    (libc::EMSGSIZE, MTU),
+    (libc::EAGAIN, SEND_BUFFER),
+    (libc::ENETUNREACH, ROUTE),
+    (libc::EHOSTUNREACH, ROUTE),
+    (libc::ENETDOWN, ROUTE),
+    (libc::ECONNREFUSED, REFUSED),
+    (libc::EPERM, NOT_PERMITTED),
+    (libc::EACCES, NOT_PERMITTED),
+    (libc::ENOBUFS, SEND_MEMORY),
+    (libc::ENOMEM, SEND_MEMORY),
+    (libc::EINVAL, SEND_ARGUMENTS),
+    (libc::EFAULT, SEND_ARGUMENTS),
+    (libc::EDESTADDRREQ, SEND_ARGUMENTS),
+    (libc::ENOTCONN, SEND_ARGUMENTS),
+    (libc::EISCONN, SEND_ARGUMENTS),
+    (libc::EAFNOSUPPORT, SEND_ARGUMENTS),
+    (libc::EADDRNOTAVAIL, SEND_ARGUMENTS),
+];
 
 /// Rows of [`Places::by_site`]: the reason says nothing; it says checksum; there is none.
 const UNTOLD: u8 = 0;
@@ -159,6 +197,9 @@ impl Names for Reasons {
         if let Some(class) = CLASSES.get(value as usize) {
             return Cow::Borrowed(class);
         }
+        if value == u64::from(CUT) {
+            return Cow::Borrowed(TRUNCATED);
+        }
         let number = value.saturating_sub(u64::from(REASON_NAMED));
         if of_kernel().is_empty() {
             return Cow::Borrowed("not told by this kernel");
@@ -168,7 +209,8 @@ impl Names for Reasons {
     }
 
     fn all(&self) -> Vec<(Cow<'static, str>, u64)> {
-        let classes = CLASSES.iter().zip(0..).skip(1).map(|(name, value)| (Cow::Borrowed(*name), value));
+        let classes = CLASSES.iter().zip(0..).skip(1).chain([(&TRUNCATED, u64::from(CUT))]);
+        let classes = classes.map(|(name, value)| (Cow::Borrowed(*name), value));
         let has_class = |name: &str| REASONS.iter().any(|(known, _)| *known == name);
         let own = of_kernel().iter().filter(|(name, _)| !has_class(name));
         classes
@@ -217,7 +259,12 @@ fn build(reasons: &[(String, u32)], kallsyms: &str) -> Places {
     if reasons.is_empty() {
         by_reason[0] = BY_SITE | WITHOUT_REASONS;
     }
-    let mut places = Places { starts: [u64::MAX; SITES_MAX], by_site: [[NO_CLASS; SITES_MAX]; SITE_ROWS], by_reason };
+    let mut by_error = [SEND_FAILED; ERRORS_MAX];
+    for (error, class) in ERRORS {
+        by_error[error as usize] = class;
+    }
+    let by_site = [[NO_CLASS; SITES_MAX]; SITE_ROWS];
+    let mut places = Places { starts: [u64::MAX; SITES_MAX], by_site, by_reason, by_error };
     let mut slot = 0;
     for (start, end, classes) in sites(kallsyms) {
         // What follows directly on another one needs no gap between.
@@ -306,6 +353,6 @@ mod tests {
         for class in classes.filter(|class| class & BY_SITE == 0 && *class != NO_LOSS) {
             assert!(!CLASSES[usize::from(class)].is_empty());
         }
-        assert!(CLASSES.len() <= usize::from(NO_LOSS) && SITES.len() * 2 < SITES_MAX);
+        assert!(CLASSES.len() <= CUT as usize && SITES.len() * 2 < SITES_MAX);
     }
 }

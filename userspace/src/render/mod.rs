@@ -12,6 +12,7 @@ mod footer;
 mod json;
 mod json_stack;
 mod llquantize;
+pub mod lost;
 mod lquantize;
 mod page;
 mod pprof;

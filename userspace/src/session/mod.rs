@@ -142,6 +142,7 @@ impl Session {
                 ring_bytes: plan.ring_bytes,
                 sampling,
                 points: plan.points.as_ref(),
+                facts: plan.facts,
                 verifier_log: plan.verifier_log,
             })
         };
@@ -544,11 +545,14 @@ impl Session {
             self.plan.provider.event_text
         };
         let (line, sink, texts) = (&mut self.line, &mut self.sink, &mut self.texts);
+        let pids = self.plan.view.as_ref().map_or(&[][..], |view| &view.pids);
+        let mut holders = sockets::Meant { sockets: self.sockets.as_mut(), pids };
         let before = stream.emitted;
         stream.drain(at_end, |record| {
             line.clear();
-            *texts += render(record, line);
-            sink.write_all(line).map_err(|error| sink.explain(error))
+            *texts += render(record, &mut holders, line);
+            sink.write_all(line).map_err(|error| sink.explain(error))?;
+            Ok(!line.is_empty())
         })?;
         // Whoever reads along sees them now; nothing new needs no call.
         if stream.emitted > before { sink.flush().map_err(|error| sink.explain(error)) } else { Ok(()) }

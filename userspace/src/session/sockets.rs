@@ -2,6 +2,7 @@
 //! the rows the kernel's own counters of the same time.
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use probes_common::account::{ACCOUNT_FAMILY, ACCOUNT_NAMESPACE};
@@ -14,7 +15,7 @@ use crate::program::field::{Field, Kind, Owner};
 use crate::program::layout::Layout;
 use crate::program::scope::Scope;
 use crate::program::tree::{Column, Key};
-use crate::providers::Counted;
+use crate::providers::{Counted, Holders};
 use crate::render::report::Account;
 use crate::sockets::owners::{Owner as Holder, Owners};
 use crate::sockets::survey::Survey;
@@ -32,6 +33,7 @@ pub struct Sockets {
     owners: Owners,
     /// The sockets that there are, of every namespace that can be looked into.
     survey: Survey,
+    surveyed: Instant,
     /// Sockets that rows named, which may be gone: by address and port, with their namespace. A later row may have no more.
     named: HashMap<SocketAddr, BTreeSet<(u64, u64)>>,
     /// None: the rows are a part of what the kernel counts.
@@ -47,7 +49,8 @@ impl Sockets {
     pub fn now(view: &View) -> Result<Sockets> {
         let survey = Survey::take()?;
         let accounts = view.is_whole.then(|| Accounts::begin(survey.namespaces()));
-        let mut sockets = Sockets { owners: Owners::default(), survey, named: HashMap::new(), accounts };
+        let mut sockets =
+            Sockets { owners: Owners::default(), survey, surveyed: Instant::now(), named: HashMap::new(), accounts };
         sockets.look_up();
         Ok(sockets)
     }
@@ -135,25 +138,43 @@ impl Sockets {
     /// The socket that the kernel named, else those that are or were bound to the address and port: several may share them.
     fn inodes(&self, kept: &Kept) -> Vec<u64> {
         match kept.socket() {
-            0 => self.bound(kept).map_or_else(Vec::new, |(_, inodes)| inodes),
+            0 => kept.local().map_or_else(Vec::new, |local| self.at(kept.account.namespace, local)),
             inode => vec![inode],
         }
     }
 
-    /// The only namespace that has such a socket, where the packet was not in any any more; 0: none, or several.
-    fn namespace(&self, kept: &Kept) -> u64 {
-        self.bound(kept).map_or(0, |(namespace, _)| namespace)
+    /// The same, with those that were opened since the last survey: which is repeated, but not for each packet.
+    fn now_at(&mut self, namespace: u64, local: SocketAddr) -> Vec<u64> {
+        const AGAIN: Duration = Duration::from_millis(200);
+        let mut inodes = self.at(namespace, local);
+        if inodes.is_empty()
+            && self.surveyed.elapsed() > AGAIN
+            && let Ok(survey) = Survey::take()
+        {
+            (self.survey, self.surveyed) = (survey, Instant::now());
+            self.look_up();
+            inodes = self.at(namespace, local);
+        }
+        inodes
     }
 
-    /// The only namespace that has, or had, sockets with that address and port, and their inodes.
-    fn bound(&self, kept: &Kept) -> Option<(u64, Vec<u64>)> {
-        let local = kept.local()?;
+    /// The only namespace that has such a socket, where the packet was not in any any more; 0: none, or several.
+    fn namespace(&self, kept: &Kept) -> u64 {
+        kept.local().and_then(|local| self.bound(0, local)).map_or(0, |(namespace, _)| namespace)
+    }
+
+    /// The inodes of the sockets that are, or were, bound to an address and port of a namespace.
+    fn at(&self, namespace: u64, local: SocketAddr) -> Vec<u64> {
+        self.bound(namespace, local).map_or_else(Vec::new, |(_, inodes)| inodes)
+    }
+
+    /// The only namespace that has, or had, sockets with that address and port, and their inodes. `wanted`: it is this one.
+    fn bound(&self, wanted: u64, local: SocketAddr) -> Option<(u64, Vec<u64>)> {
         let there = self.survey.seen.iter().flat_map(|seen| {
             let namespace = seen.namespace.inode;
             self.survey.at(namespace, local).map(move |socket| (namespace, socket.inode))
         });
         let named = self.named.get(&local).into_iter().flatten().copied();
-        let wanted = kept.account.namespace;
         let found: BTreeSet<(u64, u64)> =
             there.chain(named).filter(|(namespace, _)| wanted == 0 || *namespace == wanted).collect();
         let (first, _) = *found.first()?;
@@ -170,11 +191,14 @@ impl Sockets {
     }
 
     fn owner(&self, what: Owner, kept: &Kept) -> KeyValue {
-        let inodes = self.inodes(kept);
+        self.named(what, &self.inodes(kept))
+    }
+
+    fn named(&self, what: Owner, inodes: &[u64]) -> KeyValue {
         if inodes.is_empty() {
             return KeyValue::Text(NO_SOCKET.into());
         }
-        let owners = self.owners(&inodes);
+        let owners = self.owners(inodes);
         match (what, &owners[..]) {
             (_, []) => KeyValue::Text(GONE.into()),
             (Owner::Pid, [owner]) => KeyValue::Unsigned(owner.pid.into()),
@@ -189,6 +213,36 @@ impl Sockets {
                 KeyValue::Text(words.join(&b","[..]))
             }
         }
+    }
+}
+
+/// The sockets of these processes, or of all.
+pub struct Meant<'a> {
+    pub sockets: Option<&'a mut Sockets>,
+    pub pids: &'a [u32],
+}
+
+impl Holders for Meant<'_> {
+    fn of(&mut self, account: u64, inode: u64, local: SocketAddr) -> Option<(Vec<u8>, u64)> {
+        let sockets = self.sockets.as_mut()?;
+        let place = Place::of(account);
+        let inodes = match inode {
+            0 => sockets.now_at(place.namespace, local),
+            inode => {
+                sockets.owners.look_up([inode]);
+                vec![inode]
+            }
+        };
+        let is_meant =
+            self.pids.is_empty() || sockets.owners(&inodes).iter().any(|owner| self.pids.contains(&owner.pid));
+        let namespace = match place.namespace {
+            0 => sockets.bound(0, local).map_or(0, |(namespace, _)| namespace),
+            namespace => namespace,
+        };
+        let KeyValue::Text(process) = sockets.named(Owner::Process, &inodes) else {
+            unreachable!("a text in any case")
+        };
+        is_meant.then_some((process, namespace))
     }
 }
 

@@ -53,8 +53,9 @@ impl Stream {
         })
     }
 
-    /// Takes what is in the ring and emits, in time order, what is old enough; at the end everything.
-    pub fn drain(&mut self, at_end: bool, mut emit: impl FnMut(&Record) -> Result<()>) -> Result<()> {
+    /// Takes what is in the ring and emits, in time order, what is old enough; at the end everything. `emit` says whether
+    /// it was one that is meant.
+    pub fn drain(&mut self, at_end: bool, mut emit: impl FnMut(&Record) -> Result<bool>) -> Result<()> {
         loop {
             let now = process::monotonic_ns();
             let taken = self.take();
@@ -66,8 +67,7 @@ impl Stream {
                 if let Some(record) = Record::new(bytes, self.facts_end, self.unix_minus_monotonic_ns) {
                     self.out_of_order += u64::from(waiting.time_ns < self.newest_emitted_ns);
                     self.newest_emitted_ns = self.newest_emitted_ns.max(waiting.time_ns);
-                    self.emitted += 1;
-                    emit(&record)?;
+                    self.emitted += u64::from(emit(&record)?);
                 }
             }
             self.keep_from(ready);

@@ -61,7 +61,8 @@ pub fn fentry() -> &'static Support {
     const FUNCTION: &str = "vfs_fsync";
     static FEATURE: OnceLock<Support> = OnceLock::new();
     FEATURE.get_or_init(|| {
-        let found = Btf::of_running_kernel().map(|btf| btf.look_up(&[], &[], Some(FUNCTION)).function);
+        let found =
+            Btf::of_running_kernel().map(|btf| btf.look_up(&[], &[], &[FUNCTION]).functions.get(FUNCTION).copied());
         let Ok(Some(id)) = found else { return Support::Unknown("no BTF".to_owned()) };
         let attempt = || {
             let program = load(bpf::PROG_TYPE_TRACING, bpf::ATTACH_TRACE_FENTRY, id, |_| ())?;

@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use super::UsageError;
 use super::args::Func;
-use super::plan::{Plan, Typed, check_latency, naming, plan_in, target};
+use super::plan::{Plan, Typed, as_shown, check_latency, naming, plan_in, target};
 use crate::attach::points::{Numbered, Points};
 use crate::attach::target::Target;
 use crate::error::Advice;
@@ -62,6 +62,8 @@ pub fn func(args: Func) -> Result<Plan> {
             run: args.command,
             sampling: None,
             naming: naming(&args.naming),
+            facts: 0,
+            kept: as_shown,
         },
         scope,
     )?;

@@ -30,6 +30,7 @@ use view::View;
 
 pub use json::json;
 pub use texts::{cut_texts, text_spec, unreadable_texts};
+pub(super) use write::time_of_day;
 
 /// One call, from entry to exit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -2,6 +2,9 @@
 #![no_std]
 #![no_main]
 
+mod cuts;
+mod sends;
+
 use core::hint::black_box;
 use core::mem::MaybeUninit;
 use core::ptr::addr_of_mut;
@@ -14,11 +17,13 @@ use aya_ebpf::{
 };
 use probes_common::{
     stack::FRAMES_MAX,
-    udp::{BY_SITE, FACT_KSTACK, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX, SITE_ROWS, SITES_MAX},
+    udp::{
+        BY_SITE, FACT_KSTACK, FACT_SENT, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX, SITE_ROWS, SITES_MAX,
+    },
 };
 use probes_ebpf::{
     clause::clause,
-    datagram::{Firing, complete, family, read_packet, read_receiver, wants},
+    datagram::{Firing, complete, family, read_packet, read_receiver, sender, wants},
     stacks,
     task::Kernel,
 };
@@ -57,10 +62,14 @@ fn is_loss(ctx: &BtfTracePointContext, firing: &mut Firing) -> bool {
     }
     let Some(class) = class_of(reason, ctx.arg(1)) else { return false };
     complete(skb, (class, family), firing);
-    if wants(FACT_KSTACK) {
-        // SAFETY: this program's own stack.
-        unsafe { addr_of_mut!((*firing.as_mut_ptr()).kstack).write(stacks::kernel(ctx.as_ptr(), FRAMES_MAX)) };
+    if wants(FACT_SENT)
+        && let Some(sender) = sender(skb, firing)
+    {
+        sends::was_freed(sender);
     }
+    let kstack = if wants(FACT_KSTACK) { stacks::kernel(ctx.as_ptr(), FRAMES_MAX) } else { 0 };
+    // SAFETY: this program's own stack.
+    unsafe { addr_of_mut!((*firing.as_mut_ptr()).kstack).write(kstack) };
     true
 }
 
