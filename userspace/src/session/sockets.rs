@@ -1,6 +1,6 @@
 //! What a report of losses shows in place of the keys that the kernel side keeps: the processes that hold a socket, and beside
 //! the rows the kernel's own counters of the same time.
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,11 @@ pub struct Sockets {
     owners: Owners,
     /// The sockets that there are, of every namespace that can be looked into.
     survey: Survey,
+    /// When, and how long it took.
     surveyed: Instant,
+    took: Duration,
+    /// Places that were asked for since.
+    asked: HashSet<(u64, SocketAddr)>,
     /// Sockets that rows named, which may be gone: by address and port, with their namespace. A later row may have no more.
     named: HashMap<SocketAddr, BTreeSet<(u64, u64)>>,
     /// None: the rows are a part of what the kernel counts.
@@ -47,10 +51,19 @@ const GONE: &str = "(owner gone)";
 impl Sockets {
     /// Before anything is attached: who is alive now may be gone at the report.
     pub fn now(view: &View) -> Result<Sockets> {
+        let begun = Instant::now();
         let survey = Survey::take()?;
+        let took = begun.elapsed();
         let accounts = view.is_whole.then(|| Accounts::begin(survey.namespaces()));
-        let mut sockets =
-            Sockets { owners: Owners::default(), survey, surveyed: Instant::now(), named: HashMap::new(), accounts };
+        let mut sockets = Sockets {
+            owners: Owners::default(),
+            survey,
+            surveyed: Instant::now(),
+            took,
+            asked: HashSet::new(),
+            named: HashMap::new(),
+            accounts,
+        };
         sockets.look_up();
         Ok(sockets)
     }
@@ -143,19 +156,22 @@ impl Sockets {
         }
     }
 
-    /// The same, with those that were opened since the last survey: which is repeated, but not for each packet.
+    /// The same, with those that were opened since the last survey. It is repeated, but takes no more than half of the time
+    /// where there are always others that nobody has.
     fn now_at(&mut self, namespace: u64, local: SocketAddr) -> Vec<u64> {
         const AGAIN: Duration = Duration::from_millis(200);
-        let mut inodes = self.at(namespace, local);
-        if inodes.is_empty()
-            && self.surveyed.elapsed() > AGAIN
-            && let Ok(survey) = Survey::take()
-        {
-            (self.survey, self.surveyed) = (survey, Instant::now());
-            self.look_up();
-            inodes = self.at(namespace, local);
+        let found = self.at(namespace, local);
+        let is_new = self.asked.insert((namespace, local)) && self.surveyed.elapsed() > self.took;
+        if !found.is_empty() || !is_new && self.surveyed.elapsed() < AGAIN {
+            return found;
         }
-        inodes
+        let begun = Instant::now();
+        let Ok(survey) = Survey::take() else { return found };
+        self.survey = survey;
+        self.look_up();
+        (self.surveyed, self.took) = (Instant::now(), begun.elapsed());
+        self.asked = HashSet::from([(namespace, local)]);
+        self.at(namespace, local)
     }
 
     /// The only namespace that has such a socket, where the packet was not in any any more; 0: none, or several.
