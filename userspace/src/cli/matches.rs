@@ -20,16 +20,15 @@ use crate::resolve::{self, Argument, Pattern, Place, Point, Resolved};
 pub fn matches(text: &str, pid: Option<u32>) -> Result<Listing> {
     let pattern = Pattern::parse(text).map_err(usage)?;
     let target = Target { pids: pid.into_iter().collect(), ..Target::default() };
-    let resolved = resolve::resolve(std::slice::from_ref(&pattern), &whom(&target, &[])?)?;
-    let listing = Listing { text: lines(&pattern, &resolved.points), notes: notes(&resolved) };
+    let (resolved, aliases) = resolve::with_aliases(std::slice::from_ref(&pattern), &whom(&target, &[])?)?;
+    let listing = Listing { text: lines(&pattern, &resolved.points, &aliases), notes: notes(&resolved) };
     // The command ends here, and to free a hundred thousand names takes a tenth of its time.
-    std::mem::forget(resolved);
+    std::mem::forget((resolved, aliases));
     Ok(listing)
 }
 
 /// By name; what has the same pattern, such as a probe that is at several places, once.
-fn lines(pattern: &Pattern, points: &[Point]) -> String {
-    let aliases = Aliases::of(points);
+fn lines(pattern: &Pattern, points: &[Point], aliases: &Aliases) -> String {
     let modules = Modules::of(pattern, points);
     // No beginning begins another one, so that what begins alike is together.
     let mut shown: BTreeMap<String, Vec<&Point>> = BTreeMap::new();
@@ -229,7 +228,7 @@ mod tests {
     }
 
     fn listed(pattern: &str, points: &[Point]) -> String {
-        lines(&Pattern::parse(pattern).unwrap(), points)
+        lines(&Pattern::parse(pattern).unwrap(), points, &Aliases::default())
     }
 
     #[test]

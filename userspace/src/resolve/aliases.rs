@@ -1,6 +1,7 @@
 //! Points in, the other names of their code out: a probe fires for calls by any of them.
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::functions::Functions;
@@ -9,14 +10,14 @@ use super::{Place, Point};
 type NamesAt = HashMap<u64, BTreeSet<String>>;
 
 /// All names of the functions in each file, where they have several.
+#[derive(Default)]
 pub struct Aliases {
     files: Vec<(Arc<Path>, NamesAt)>,
 }
 
 impl Aliases {
-    /// As the files themselves have them: what was stripped has debug symbols elsewhere, whose names are those that the file
-    /// had.
-    pub fn of(points: &[Point]) -> Aliases {
+    /// `opened`: the files of the points, by their paths.
+    pub fn of(points: &[Point], opened: &[(Arc<Path>, Rc<Functions>)]) -> Aliases {
         let mut files: Vec<(&Arc<Path>, Vec<u64>)> = Vec::new();
         for point in points {
             let Place::User { file, offset, is_entry: true, .. } = &point.place else { continue };
@@ -27,7 +28,8 @@ impl Aliases {
         }
         let names = |(file, mut offsets): (&Arc<Path>, Vec<u64>)| {
             offsets.sort_unstable();
-            Some((Arc::clone(file), Functions::open(file, None)?.names_at(&offsets)))
+            let (_, functions) = opened.iter().find(|(known, _)| is_same(known, file))?;
+            Some((Arc::clone(file), functions.names_at(&offsets)))
         };
         Aliases { files: files.into_iter().filter_map(names).collect() }
     }

@@ -26,6 +26,7 @@ pub struct Functions {
     place: Option<Whereabouts>,
     /// Read when they are asked for.
     tables: OnceCell<Vec<Table>>,
+    shared: OnceCell<Vec<u64>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +66,7 @@ impl Functions {
     fn of(file: File, place: Option<Whereabouts>) -> Option<Functions> {
         let bytes = Bytes::File(Arc::new(file));
         let layout = Layout::read(&bytes)?;
-        Some(Functions { bytes, layout, place, tables: OnceCell::new() })
+        Some(Functions { bytes, layout, place, tables: OnceCell::new(), shared: OnceCell::new() })
     }
 
     fn tables(&self) -> &[Table] {
@@ -151,33 +152,45 @@ impl Functions {
         });
     }
 
-    /// All names of the code at these places of the file, which are in order, demangled, where there are several.
+    /// All names of the code at these places of the file, which are in order, demangled, where there are several. Several
+    /// threads look for them.
     pub fn names_at(&self, offsets: &[u64]) -> HashMap<u64, BTreeSet<String>> {
-        let mut several = self.shared();
-        several.retain(|offset| offsets.binary_search(offset).is_ok());
+        let layout = &self.layout;
+        let is_wanted = |function: &elf::Function| {
+            let offset = layout.code_offset(function.start).filter(|_| !function.is_chooser && !function.is_untyped);
+            offset.is_some_and(|offset| {
+                self.shared().binary_search(&offset).is_ok() && offsets.binary_search(&offset).is_ok()
+            })
+        };
         let mut names: HashMap<u64, BTreeSet<String>> = HashMap::new();
         for table in self.tables() {
-            for function in table.functions().iter().filter(|function| !function.is_chooser && !function.is_untyped) {
-                let offset = self.layout.code_offset(function.start);
-                if offset.is_none_or(|offset| several.binary_search(&offset).is_err()) {
-                    continue;
-                }
-                let name = table.raw_name(function).unwrap_or_default();
-                if let Some((offset, name)) = placed(&self.layout, function, &name) {
-                    names.entry(offset).or_default().insert(demangle(without_version(name)));
-                }
+            let mut order = table.by_name();
+            order.retain(|function| is_wanted(function));
+            let parts = in_parts(&order, |part| {
+                let mut found = Vec::new();
+                table.visit(part, |function, name| {
+                    let placed = placed(layout, function, name);
+                    found.extend(placed.map(|(offset, name)| (offset, demangle(without_version(name)))));
+                });
+                found
+            });
+            for (offset, name) in parts.into_iter().flatten() {
+                names.entry(offset).or_default().insert(name);
             }
         }
         names
     }
 
     /// Where code has several names: in the file, in order.
-    fn shared(&self) -> Vec<u64> {
-        let functions = self.tables().iter().flat_map(Table::functions);
-        let mut offsets: Vec<u64> = functions.filter_map(|function| self.layout.code_offset(function.start)).collect();
-        offsets.sort_unstable();
-        let shared = offsets.chunk_by(|a, b| a == b).filter(|same| same.len() > 1);
-        shared.map(|same| same[0]).collect()
+    fn shared(&self) -> &[u64] {
+        self.shared.get_or_init(|| {
+            let functions = self.tables().iter().flat_map(Table::functions);
+            let mut offsets: Vec<u64> =
+                functions.filter_map(|function| self.layout.code_offset(function.start)).collect();
+            offsets.sort_unstable();
+            let shared = offsets.chunk_by(|a, b| a == b).filter(|same| same.len() > 1);
+            shared.map(|same| same[0]).collect()
+        })
     }
 
     /// The function around a place of the file, and whether that is its first instruction.

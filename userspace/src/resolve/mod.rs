@@ -41,7 +41,7 @@ use crate::btf::signature::Signature;
 pub use crate::program::argument::{Argument, Register, Value};
 pub use libraries::Whom;
 pub use pattern::Pattern;
-pub use search::resolve;
+pub use search::{resolve, with_aliases};
 
 /// What patterns stand for.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::program::error::printable;
 use crate::program::glob::Glob;
 use crate::sys::memory::Unreadable;
 
-use super::aliases::is_same;
+use super::aliases::{Aliases, is_same};
 use super::functions::{Chooser, Functions};
 use super::glob::NameGlob;
 use super::ifunc;
@@ -28,21 +28,25 @@ const MOST_ASKED: usize = 8;
 
 /// Errors: a pattern that nothing matches, with the nearest names; a file or a process that is not there.
 pub fn resolve(patterns: &[Pattern], whom: &Whom) -> Result<Resolved> {
+    let targets = targets(patterns, whom)?;
+    Ok(Search::of(patterns, &targets)?.found.resolved)
+}
+
+/// With the other names of the code that was found, from its files as they were read for it.
+///
+/// Errors: as [`resolve`].
+pub fn with_aliases(patterns: &[Pattern], whom: &Whom) -> Result<(Resolved, Aliases)> {
+    let targets = targets(patterns, whom)?;
+    let search = Search::of(patterns, &targets)?;
+    let aliases = Aliases::of(&search.found.resolved.points, &search.opened_files());
+    Ok((search.found.resolved, aliases))
+}
+
+fn targets(patterns: &[Pattern], whom: &Whom) -> Result<Vec<Target>> {
     let needs_files = patterns.iter().any(|pattern| {
         !matches!(pattern, Pattern::Kernel { .. } | Pattern::KernelOffset { .. } | Pattern::Tracepoint { .. })
     });
-    let targets = if needs_files { whom.targets()? } else { Vec::new() };
-    let mut search = Search {
-        targets: &targets,
-        opened: HashMap::new(),
-        files: HashMap::new(),
-        kernel: None,
-        found: Found::default(),
-    };
-    for pattern in patterns {
-        search.pattern(pattern)?;
-    }
-    Ok(search.found.resolved)
+    Ok(if needs_files { whom.targets()? } else { Vec::new() })
 }
 
 struct Search<'a> {
@@ -100,6 +104,13 @@ impl Found {
 }
 
 impl Search<'_> {
+    fn of<'a>(patterns: &[Pattern], targets: &'a [Target]) -> Result<Search<'a>> {
+        let mut search =
+            Search { targets, opened: HashMap::new(), files: HashMap::new(), kernel: None, found: Found::default() };
+        patterns.iter().try_for_each(|pattern| search.pattern(pattern))?;
+        Ok(search)
+    }
+
     fn pattern(&mut self, pattern: &Pattern) -> Result<()> {
         match pattern {
             Pattern::Function { module: Some(module), glob } => self.in_module(module, glob),
@@ -421,6 +432,12 @@ impl Search<'_> {
     fn open(&mut self, module: &Module) -> Option<Rc<Functions>> {
         let opened = self.opened.entry(module.identity);
         opened.or_insert_with(|| Functions::open(&module.file, Some(module.whereabouts())).map(Rc::new)).clone()
+    }
+
+    /// By the paths that points have.
+    fn opened_files(&self) -> Vec<(Arc<Path>, Rc<Functions>)> {
+        let functions = |identity| self.opened.get(identity)?.clone();
+        self.files.iter().filter_map(|(identity, file)| Some((Arc::clone(file), functions(identity)?))).collect()
     }
 
     fn file(&mut self, module: &Module) -> Arc<Path> {
