@@ -47,7 +47,10 @@ fn run(cli: Cli) -> Result<u8> {
         Some(Command::Udp(args)) => trace(udp::udp(*args)?),
         Some(Command::List { glob, pid }) => {
             let listing = list::list(glob.as_deref(), pid)?;
-            let done = print(listing.text.as_bytes(), "list")?;
+            let mut stdout = io::stdout();
+            let mut pieces = listing.text.iter();
+            let result = pieces.try_for_each(|piece| stdout.write_all(piece.as_bytes())).and_then(|()| stdout.flush());
+            let done = written(result, "list")?;
             // Beside the list: each line of that is a pattern.
             listing.notes.iter().for_each(|note| stderr::say_line(format_args!("note: {}", printable(note))));
             Ok(done)

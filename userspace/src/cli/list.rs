@@ -17,7 +17,8 @@ use crate::providers::{PROVIDERS, Provider};
 /// What goes to standard output, and what is said beside it.
 #[derive(Debug, Default)]
 pub struct Listing {
-    pub text: String,
+    /// In pieces, to be joined.
+    pub text: Vec<String>,
     pub notes: Vec<String>,
 }
 
@@ -46,7 +47,7 @@ pub fn list(pattern: Option<&str>, pid: Option<u32>) -> Result<Listing> {
     match pattern {
         // Nobody has a function of that name: it was meant to be a field.
         Some(pattern) if text.is_empty() => super::matches::matches(pattern, None).map_err(|_| unknown(pattern).into()),
-        _ => Ok(Listing { text, notes: Vec::new() }),
+        _ => Ok(Listing { text: vec![text], notes: Vec::new() }),
     }
 }
 

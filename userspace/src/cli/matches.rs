@@ -9,12 +9,18 @@ use anyhow::Result;
 
 use super::func::{usage, whom};
 use super::list::Listing;
+use super::text_order::sort_by_text;
 use crate::attach::target::Target;
 use crate::program::error::{printable, printable_cow};
 use crate::program::tree::Type;
 use crate::resolve::aliases::{Aliases, is_same};
-use crate::resolve::parts::in_parts;
+use crate::resolve::parts::{each, in_parts};
 use crate::resolve::{self, Argument, Pattern, Place, Point, Resolved};
+
+/// One point of so many is looked at for where to divide them.
+const POINTS_PER_BOUND: usize = 32;
+/// Of those, in each span.
+const SAMPLES: usize = 128;
 
 /// Errors: [`super::UsageError`] for a malformed pattern; one that nothing matches, with the nearest names.
 pub fn matches(text: &str, pid: Option<u32>) -> Result<Listing> {
@@ -27,58 +33,64 @@ pub fn matches(text: &str, pid: Option<u32>) -> Result<Listing> {
     Ok(listing)
 }
 
-/// By name; what has the same pattern, such as a probe that is at several places, once.
-fn lines(pattern: &Pattern, points: &[Point], aliases: &Aliases) -> String {
+/// By name; what has the same pattern, such as a probe that is at several places, once. In pieces, to be joined.
+fn lines(pattern: &Pattern, points: &[Point], aliases: &Aliases) -> Vec<String> {
     let modules = Modules::of(pattern, points);
     // No beginning begins another one, so that what begins alike is together.
     let mut shown: BTreeMap<String, Vec<&Point>> = BTreeMap::new();
     for points in points.chunk_by(have_one_beginning) {
         shown.entry(printable(&modules.beginning_of(&points[0]))).or_default().extend(points);
     }
-    let mut out = String::new();
-    for (beginning, points) in shown {
+    let texts = shown.into_iter().map(|(beginning, points)| {
+        let bounds = bounds(&points, &modules);
         let parts = in_parts(&points, |points| {
-            let lines = points.iter().map(|point| Line {
-                end: modules.end_of(point),
-                arguments: &point.arguments,
-                others: aliases.of_point(point).collect(),
-            });
-            one_each(lines.collect())
+            let mut spans: Vec<Vec<Line>> = bounds.iter().map(|_| Vec::new()).collect();
+            spans.push(Vec::new());
+            for point in points {
+                let line = Line { end: modules.end_of(point), point };
+                spans[bounds.partition_point(|bound| **bound <= *line.end)].push(line);
+            }
+            spans
         });
-        for line in one_each(parts.into_iter().flatten().collect()) {
-            out.extend([&beginning, &*line.end, "\n"]);
-            for argument in line.arguments {
-                let _ = writeln!(out, "  {:<16}  {}", printable(&argument.name), type_name(argument));
-            }
-            if !line.others.is_empty() {
-                let others: Vec<String> = line.others.into_iter().map(printable).collect();
-                let _ = writeln!(out, "  also {}", others.join(", "));
-            }
-        }
-    }
-    out
+        let spans: Vec<usize> = (0..=bounds.len()).collect();
+        each(&spans, |span| {
+            let mut lines: Vec<&Line> = parts.iter().flat_map(|spans| &spans[*span]).collect();
+            sort_by_text(&mut lines, |line| line.end.as_bytes());
+            text(&beginning, &lines, aliases)
+        })
+    });
+    texts.flatten().collect()
 }
 
-/// With what stands below it.
+/// Ends of lines that divide all of them into spans of one size, more or less, for several threads.
+fn bounds<'a>(points: &[&'a Point], modules: &Modules) -> Vec<Cow<'a, str>> {
+    let mut some: Vec<_> = points.iter().step_by(POINTS_PER_BOUND).map(|point| modules.end_of(point)).collect();
+    some.sort_unstable();
+    some.into_iter().skip(SAMPLES).step_by(SAMPLES).collect()
+}
+
 struct Line<'a> {
     /// What follows the beginning that it has in common with others.
     end: Cow<'a, str>,
-    arguments: &'a [Argument],
-    others: BTreeSet<&'a str>,
+    point: &'a Point,
 }
 
-/// In order; what is equal has the arguments of the first one, and the other names of all.
-fn one_each(mut lines: Vec<Line>) -> Vec<Line> {
-    // Stable, and fast where parts are in order.
-    lines.sort_by(|a, b| a.end.cmp(&b.end));
-    lines.dedup_by(|next, kept| {
-        let is_same = next.end == kept.end;
-        if is_same {
-            kept.others.append(&mut next.others);
+/// Of lines in their order. What is equal is one, with the arguments of the first one, and the other names of all.
+fn text(beginning: &str, lines: &[&Line], aliases: &Aliases) -> String {
+    let bytes = lines.iter().map(|line| beginning.len() + line.end.len() + 1).sum();
+    let mut out = String::with_capacity(bytes);
+    for same in lines.chunk_by(|a, b| a.end == b.end) {
+        out.extend([beginning, &*same[0].end, "\n"]);
+        for argument in &same[0].point.arguments {
+            let _ = writeln!(out, "  {:<16}  {}", printable(&argument.name), type_name(argument));
         }
-        is_same
-    });
-    lines
+        let others: BTreeSet<&str> = same.iter().flat_map(|line| aliases.of_point(line.point)).collect();
+        if !others.is_empty() {
+            let others: Vec<String> = others.into_iter().map(printable).collect();
+            let _ = writeln!(out, "  also {}", others.join(", "));
+        }
+    }
+    out
 }
 
 fn type_name(argument: &Argument) -> String {
@@ -228,7 +240,7 @@ mod tests {
     }
 
     fn listed(pattern: &str, points: &[Point]) -> String {
-        lines(&Pattern::parse(pattern).unwrap(), points, &Aliases::default())
+        lines(&Pattern::parse(pattern).unwrap(), points, &Aliases::default()).concat()
     }
 
     #[test]
@@ -248,6 +260,15 @@ mod tests {
             ..user("libx.so.1", file, "app:begin", offset)
         });
         assert_eq!(listed("usdt:libx:*:*", &probe), "usdt:libx.so.1:app:begin\n");
+    }
+
+    /// More than one thread does.
+    #[test]
+    fn twenty_thousand_lines_are_in_order_and_each_is_there_once() {
+        let name = |at: u64| format!("a::name::that::begins::like::others::{}", at % 15_000);
+        let points: Vec<Point> = (0..20_000).map(|at| user("libx.so.1", "/x", &name(at * 7919), at)).collect();
+        let expected: BTreeSet<String> = (0..15_000).map(|at| format!("libx.so.1:{}\n", name(at))).collect();
+        assert_eq!(listed("libx:*", &points), expected.into_iter().collect::<String>());
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod matches;
 pub mod number;
 pub mod plan;
 pub mod sockets;
+mod text_order;
 pub mod udp;
 pub mod usage;
 

@@ -12,12 +12,15 @@ use crate::symbolize::image::tables;
 
 use super::glob::NameGlob;
 use super::near::Near;
-use super::parts::in_parts;
+use super::parts::{each, in_parts};
 
 /// What compilers put behind the name of a function that they changed.
 const CHANGES: [&str; 6] = [".isra.", ".constprop.", ".part.", ".lto_priv.", ".llvm.", ".cold"];
 /// The unlikely part of a function: nobody calls it.
 const PART: &str = ".cold";
+
+/// So many names take longer to demangle than a thread to start.
+const WORTH_A_THREAD: usize = 512;
 
 /// A file with what was stripped from it, if that is there.
 pub struct Functions {
@@ -113,16 +116,30 @@ impl Functions {
                 is_demangled: is_only,
             })
         });
+        // Of one place the best one is left.
+        matches.dedup_by(|next, kept| {
+            let is_same = next.place() == kept.place();
+            if is_same {
+                let size = next.size.max(kept.size);
+                if next.rank() < kept.rank() {
+                    std::mem::swap(next, kept);
+                }
+                kept.size = size;
+            }
+            is_same
+        });
+        let mangled: Vec<&str> = matches.iter().filter(|one| !one.is_demangled).map(|one| &*one.name).collect();
+        let mangled: Vec<&[&str]> = mangled.chunks(WORTH_A_THREAD).collect();
+        let demangled = each(&mangled, |names| names.iter().copied().map(demangle).collect::<Vec<String>>());
+        let mut demangled = demangled.into_iter().flatten();
         let mut found = Found::default();
-        for matches in matches.chunk_by_mut(|a, b| a.place() == b.place()) {
-            let size = matches.iter().map(|one| one.size).max().unwrap_or_default();
-            let Some(best) = matches.iter_mut().min_by(|a, b| a.rank().cmp(&b.rank())) else { continue };
-            let at = best.at;
-            let name = if best.is_demangled { std::mem::take(&mut best.name) } else { demangle(&best.name) };
-            if best.is_chooser {
-                found.choosers.push(Chooser { name, address: at });
-            } else if let Some(address) = self.layout.code_address(at) {
-                found.functions.push(Function { name, address, offset: at, size });
+        found.functions.reserve(matches.len());
+        for one in matches {
+            let name = if one.is_demangled { one.name } else { demangled.next().unwrap_or(one.name) };
+            if one.is_chooser {
+                found.choosers.push(Chooser { name, address: one.at });
+            } else if let Some(address) = self.layout.code_address(one.at) {
+                found.functions.push(Function { name, address, offset: one.at, size: one.size });
             }
         }
         found.choosers.sort_unstable_by(|a, b| (&a.name, a.address).cmp(&(&b.name, b.address)));

@@ -12,18 +12,27 @@ const PARTS_PER_THREAD: usize = 3;
 
 /// `work` is given all of `items`, a part at a time.
 pub fn in_parts<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
-    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = cpus.min(MOST_THREADS).min(items.len() / FEWEST);
+    let most = most_threads().min(items.len() / FEWEST);
+    let parts = if most < 2 { 1 } else { (most * PARTS_PER_THREAD).min(items.len() / FEWEST) };
+    let parts: Vec<&[T]> = match parts {
+        1 => vec![items],
+        parts => items.chunks(items.len().div_ceil(parts)).collect(),
+    };
+    each(&parts, |part| work(part))
+}
+
+/// `work` is given each of `items`, of which each is worth a thread.
+pub fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = most_threads().min(items.len());
     if threads < 2 {
-        return vec![work(items)];
+        return items.iter().map(work).collect();
     }
-    let parts = (threads * PARTS_PER_THREAD).min(items.len() / FEWEST);
-    let waiting = Mutex::new(items.chunks(items.len().div_ceil(parts)).enumerate());
+    let waiting = Mutex::new(items.iter().enumerate());
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
     let run = || {
         let mut done = Vec::new();
-        while let Some((at, part)) = next() {
-            done.push((at, work(part)));
+        while let Some((at, item)) = next() {
+            done.push((at, work(item)));
         }
         done
     };
@@ -37,6 +46,10 @@ pub fn in_parts<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> R + Sync) 
     });
     done.sort_unstable_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn most_threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::program::glob::Glob;
 use crate::sys::memory::Unreadable;
 
 use super::aliases::{Aliases, is_same};
-use super::functions::{Chooser, Functions};
+use super::functions::{Chooser, Function, Functions};
 use super::glob::NameGlob;
 use super::ifunc;
 use super::libraries::{Target, Whom};
@@ -58,8 +58,8 @@ struct Search<'a> {
     found: Found,
 }
 
-/// Of one file: offset, and whether it is a function's first.
-type Instructions = HashSet<(u64, bool)>;
+/// Of one file, in order: offset, and whether it is a USDT probe.
+type Instructions = Vec<(u64, bool)>;
 
 #[derive(Default)]
 struct Found {
@@ -73,7 +73,11 @@ struct Found {
 impl Found {
     fn point(&mut self, point: Point) {
         let is_new = match &point.place {
-            Place::User { file, offset, usdt, .. } => self.instructions_of(file).insert((*offset, usdt.is_some())),
+            Place::User { file, offset, usdt, .. } => {
+                let (instructions, instruction) = (self.instructions_of(file), (*offset, usdt.is_some()));
+                let place = instructions.binary_search(&instruction);
+                place.inspect_err(|at| instructions.insert(*at, instruction)).is_err()
+            }
             other => self.others.insert(other.clone()),
         };
         if is_new {
@@ -81,10 +85,27 @@ impl Found {
         }
     }
 
-    fn instructions_of(&mut self, file: &Arc<Path>) -> &mut HashSet<(u64, bool)> {
+    /// All functions of one file that match, in the order of their offsets.
+    fn functions(&mut self, functions: Vec<Function>, file: &Arc<Path>, module: &Arc<str>) {
+        let mut instructions = std::mem::take(self.instructions_of(file));
+        let known = instructions.len();
+        self.resolved.points.reserve(functions.len());
+        for function in functions {
+            let instruction = (function.offset, false);
+            if instructions[..known].binary_search(&instruction).is_err() {
+                instructions.push(instruction);
+                self.resolved.points.push(point(entry(file, function.offset), function.name, module));
+            }
+        }
+        // Finds that both halves are in order.
+        instructions.sort();
+        *self.instructions_of(file) = instructions;
+    }
+
+    fn instructions_of(&mut self, file: &Arc<Path>) -> &mut Instructions {
         let known = self.instructions.iter().rposition(|(known, _)| is_same(known, file));
         let at = known.unwrap_or_else(|| {
-            self.instructions.push((Arc::clone(file), HashSet::new()));
+            self.instructions.push((Arc::clone(file), Vec::new()));
             self.instructions.len() - 1
         });
         &mut self.instructions[at].1
@@ -243,11 +264,7 @@ impl Search<'_> {
         self.chosen(at, module, functions, &matching.choosers);
         let any = !matching.functions.is_empty() || !matching.choosers.is_empty();
         let (file, name): (_, Arc<str>) = (self.file(module), module.name().into());
-        self.found.instructions_of(&file).reserve(matching.functions.len());
-        for function in matching.functions {
-            let place = entry(&file, function.offset);
-            self.found.point(point(place, function.name, &name));
-        }
+        self.found.functions(matching.functions, &file, &name);
         any
     }
 

@@ -20,7 +20,7 @@ const MOST_PACKED: u64 = 16 << 20;
 const MOST_SYMBOLS: usize = 1 << 24;
 const LONGEST_NAME: usize = 4096;
 /// Of names, read at once.
-const WINDOW: u64 = 1 << 20;
+const WINDOW: u64 = 256 << 10;
 const PAGE: u64 = 4096;
 /// How many symbols before an address are looked at for one that reaches it.
 const LOOK_BACK: usize = 32;
