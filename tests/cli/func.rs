@@ -73,6 +73,7 @@ fn help_has_patterns_examples_and_options() {
         "tracepoint:sched:sched_switch",
         "usdt:/usr/bin/python3:python:gc__start",
         ":+0x1234",
+        "/opt/app:store::get+0x1a",
         "Examples:",
         "--max-probes",
         "--slow-detach",

@@ -75,6 +75,12 @@ fn an_instruction_keeps_its_offset() {
     let library = library();
     let run = crate::run(&["list", &format!("{library}:+0x7fffffff")]);
     run.refused(1, &["no code at +0x7fffffff", "its code is from"]).expect("refused");
+    let run = listed(&[&format!("{library}:tracee_usdt+0x1")]);
+    assert_eq!(run.stdout, format!("{library}:tracee_usdt+0x1\n"), "{run}");
+    let long = r"store::put(int, char const\*)+0x1";
+    assert_eq!(listed(&[&format!("{library}:{long}")]).stdout, format!("{library}:{long}\n"));
+    let run = crate::run(&["list", &format!("{library}:tracee_usdt+0x10000")]);
+    run.refused(1, &["`tracee_usdt+0x10000`: `tracee_usdt` ends before, at +0x"]).expect("refused");
 }
 
 #[test]

@@ -15,7 +15,9 @@ crate::tests![
     several_patterns_are_one_trace,
     functions_with_one_name_are_told_apart,
     an_offset_is_a_place,
+    an_offset_in_a_function_is_a_place,
     an_offset_outside_of_code_is_refused,
+    an_offset_beyond_the_function_is_refused,
     a_name_that_nothing_has_gets_the_nearest,
     a_stripped_file_says_what_to_do,
     a_file_without_sections_says_what_to_do,
@@ -146,6 +148,37 @@ fn an_offset_is_a_place() -> Result<()> {
     let pattern = format!("{}:+{local:#x}", binaries::workload().display());
     let run = traced_of(in_workload(&["call", "whole", "1", "50"])?, &[&pattern])?;
     calls_are(&run, &[("tracee_whole.cold", 50)])
+}
+
+/// Of one in assembly, whose instructions have 1, 3 and 4 bytes.
+fn an_offset_in_a_function_is_a_place() -> Result<()> {
+    if cfg!(not(target_arch = "x86_64")) {
+        return skip("where the instructions of tracee_usdt begin is known for x86-64 only");
+    }
+    let usdt = ["call", "usdt", "2", "50"];
+    let library = binaries::tracee_library().display().to_string();
+    let patterns = ["libtracee:tracee_usdt+0x1", "tracee_usdt+4", &format!("{library}:tracee_usdt+8")];
+    for pattern in patterns {
+        let name = format!("tracee_usdt+0x{}", &pattern[pattern.len() - 1..]);
+        calls_are(&traced(&[pattern], &usdt)?, &[(&name, 100)])?;
+    }
+    let beside = ["libtracee:tracee_usdt", "libtracee:tracee_usdt+1", "libtracee:tracee_usdt+0"];
+    calls_are(&traced(&beside, &usdt)?, &[("tracee_usdt", 100), ("tracee_usdt+0x1", 100)])?;
+    // At its first instruction it is the function, which returns.
+    calls_are(&traced(&["libtracee:tracee_usdt+0", "-L"], &usdt)?, &[("tracee_usdt", 100)])?;
+    let work = Work::dynamic(&["call", "usdt", "1", "1"])?;
+    let run = func(&["-L", "libtracee:tracee_usdt+1", "-p", &work.pid()]).run()?;
+    run.refused(2, &["`tracee_usdt+0x1` is passed and does not return", "leave out -L"])
+}
+
+fn an_offset_beyond_the_function_is_refused() -> Result<()> {
+    let work = Work::dynamic(&["call", "add", "1", "1"])?;
+    let run = func(&["libtracee:tracee_add+0x1000", "-p", &work.pid()]).run()?;
+    run.refused(1, &["`tracee_add+0x1000`: `tracee_add` ends before, at +0x", "where an instruction begins"])?;
+    let run = func(&["libtracee:store::put+1", "-p", &work.pid()]).run()?;
+    run.refused(1, &["have the name `store::put`: an offset is in one of them", ":store::put(long)+0x1`"])?;
+    let run = func(&["libtracee:tracee_ifunc+1", "-p", &work.pid()]).run()?;
+    run.refused(1, &["chooses the code of `tracee_ifunc`", "name the code itself"])
 }
 
 fn an_offset_outside_of_code_is_refused() -> Result<()> {

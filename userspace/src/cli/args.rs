@@ -101,7 +101,8 @@ const FUNC_EXAMPLES: &str = "Patterns:
   libc:malloc              a function of a library, by its short name
   /opt/app:store::put*     of a file; C++ and Rust names as in the source
   malloc                   of the executable, else of its libraries, else of the kernel
-  /opt/app:+0x1234         an instruction, by its offset in the file
+  /opt/app:store::get+0x1a an instruction, by its offset in a function
+  /opt/app:+0x1234         by its offset in the file
   /opt/app:worker.c:120    a line of its source, wherever it was inlined; needs debug symbols
   kernel:vfs_*             functions of the kernel
   kernel:vfs_read+0x1a     an instruction of one

@@ -114,7 +114,9 @@ struct Modules<'a> {
 impl<'a> Modules<'a> {
     fn of(pattern: &'a Pattern, points: &'a [Point]) -> Modules<'a> {
         let module = match pattern {
-            Pattern::Function { module, .. } | Pattern::Usdt { module, .. } => module.as_deref(),
+            Pattern::Function { module, .. }
+            | Pattern::FunctionOffset { module, .. }
+            | Pattern::Usdt { module, .. } => module.as_deref(),
             Pattern::Offset { module, .. } | Pattern::Line { module, .. } => Some(module.as_str()),
             Pattern::Kernel { .. } | Pattern::KernelOffset { .. } | Pattern::Tracepoint { .. } => None,
         };

@@ -42,6 +42,7 @@ pub struct Function {
     pub offset: u64,
     /// Bytes; 1 where the file does not say.
     pub size: u64,
+    pub how: How,
 }
 
 /// A name whose function is chosen when a process starts.
@@ -139,7 +140,7 @@ impl Functions {
             if one.is_chooser {
                 found.choosers.push(Chooser { name, address: one.at });
             } else if let Some(address) = self.layout.code_address(one.at) {
-                found.functions.push(Function { name, address, offset: one.at, size: one.size });
+                found.functions.push(Function { name, address, offset: one.at, size: one.size, how: one.how });
             }
         }
         found.choosers.sort_unstable_by(|a, b| (&a.name, a.address).cmp(&(&b.name, b.address)));
@@ -259,9 +260,9 @@ fn placed<'a>(layout: &Layout, function: &elf::Function, name: &'a [u8]) -> Opti
     Some((layout.code_offset(function.start)?, name))
 }
 
-/// From the most literal on.
+/// How a name matches, from the most literal on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum How {
+pub enum How {
     Linker,
     Source,
     /// Without arguments, version or what a compiler added.

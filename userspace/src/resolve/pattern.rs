@@ -11,6 +11,8 @@ pub enum Pattern {
     Function { module: Option<String>, glob: NameGlob },
     /// `MODULE:+OFFSET`
     Offset { module: String, offset: u64 },
+    /// `MODULE:FUNCTION+OFFSET` or `FUNCTION+OFFSET`
+    FunctionOffset { module: Option<String>, function: NameGlob, offset: u64 },
     /// `MODULE:FILE:LINE`
     Line { module: String, source: String, line: u64 },
     /// `kernel:FUNCTION`
@@ -90,19 +92,36 @@ impl Pattern {
             [path] if path.contains('/') && !path.contains("::") => {
                 Err(malformed("a file without a function", &format!("`{shown}:*`, or `{shown}:main`")))
             }
-            [function] => Ok(Pattern::Function { module: None, glob: names(function, &shown)? }),
+            [function] => named(None, function, &shown),
             // The names of some compilers have colons as well.
-            [module, ..] => {
-                let function = &text[module.len() + 1..];
-                Ok(Pattern::Function { module: Some(plain(module)), glob: names(function, &shown)? })
-            }
+            [module, ..] => named(Some(plain(module)), &text[module.len() + 1..], &shown),
             [] => Err(malformed("it is empty", "a function's name, or MODULE:FUNCTION")),
         }
     }
 }
 
-fn names(part: &str, shown: &str) -> Result<NameGlob, Advice> {
-    NameGlob::parse(part).map_err(|error| in_glob(shown, &error))
+/// A function, or an instruction of one.
+fn named(module: Option<String>, place: &str, shown: &str) -> Result<Pattern, Advice> {
+    let names = |part: &str| NameGlob::parse(part).map_err(|error| in_glob(shown, &error));
+    let malformed = |why: &str, advice: &str| Advice::new(format!("pattern `{shown}`: {why}"), advice);
+    // `operator+` of C++ and `A<N+1>` have a `+` as well, but no number to the end.
+    let is_number =
+        |text: &str| text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(|c| c.is_ascii_alphanumeric());
+    let Some((function, digits)) = place_in_function(place).filter(|(_, digits)| is_number(digits)) else {
+        return Ok(Pattern::Function { module, glob: names(place)? });
+    };
+    let function = names(function)?;
+    if !function.is_literal() {
+        let advice = r"the name of one function; a `*` that is a part of it is `\*`";
+        return Err(malformed("an offset in no particular function", advice));
+    }
+    match number(digits) {
+        Some(offset) => Ok(Pattern::FunctionOffset { module, function, offset }),
+        None => Err(malformed(
+            "what follows `+` is no offset",
+            "`libc:NAME+0x1a`, or `libc:NAME+26`: bytes behind the function's first",
+        )),
+    }
 }
 
 fn in_glob(shown: &str, error: &GlobError) -> Advice {
@@ -190,6 +209,10 @@ mod tests {
             ("store::put(int, std::map<int, char const*>)", None, "store::put(int, std::map<int, char const*>)"),
             ("app:type:.eq.main.T", Some("app"), "type:.eq.main.T"),
             (r"/odd\:path/app:main", Some("/odd:path/app"), "main"),
+            ("app:ns::operator+", Some("app"), "ns::operator+"),
+            ("app:ns::operator+(int)", Some("app"), "ns::operator+(int)"),
+            ("app:<dyn a::A + Send>::run", Some("app"), "<dyn a::A + Send>::run"),
+            ("app:f<(1)+2>", Some("app"), "f<(1)+2>"),
             ("<core/x as b::C>::run", None, "<core/x as b::C>::run"),
             (r"operator\*", None, r"operator\*"),
         ] {
@@ -214,6 +237,16 @@ mod tests {
         assert_eq!(parsed("kernel:vfs_read.isra.0+26"), inside(26));
         assert_eq!(parsed("kernel:vfs_read.isra.0+0"), inside(0));
         assert_eq!(parsed("kernel:<dyn A + Send>::run"), Pattern::Kernel { glob: glob("<dyn A + Send>::run") });
+        let inside = |module: Option<&str>, name: &str, offset| Pattern::FunctionOffset {
+            module: module.map(str::to_owned),
+            function: NameGlob::parse(name).unwrap(),
+            offset,
+        };
+        assert_eq!(parsed("libc:malloc+0x1a"), inside(Some("libc"), "malloc", 0x1a));
+        assert_eq!(parsed("/opt/app:ns::put(int)+26"), inside(Some("/opt/app"), "ns::put(int)", 26));
+        assert_eq!(parsed("own+0"), inside(None, "own", 0));
+        assert_eq!(parsed("app:ns::operator++0x4"), inside(Some("app"), "ns::operator+", 4));
+        assert_eq!(parsed(r"app:put(char\*)+4"), inside(Some("app"), r"put(char\*)", 4));
         let tracepoint = Pattern::Tracepoint { group: glob("sched"), event: glob("sched_*") };
         assert_eq!(parsed("tracepoint:sched:sched_*"), tracepoint);
         let usdt = |module: Option<&str>| Pattern::Usdt {
@@ -244,6 +277,9 @@ mod tests {
             ("kernel:f+0xg", "no offset", "kernel:NAME+26"),
             ("kernel:f+-1", "no offset", "kernel:NAME+0x1a"),
             ("kernel:f*+1", "no particular function", "one function"),
+            ("libc:f+0xg", "no offset", "libc:NAME+26"),
+            ("f+0x10000000000000000", "no offset", "libc:NAME+0x1a"),
+            ("libc:mem*+4", "no particular function", "one function"),
             ("libc:mem[", "`[` without `]`", r"`\[` for a bracket"),
             ("libc:x\\", "`\\` at the end", r"`\\` for a backslash"),
             ("tracepoint:sched", "no GROUP:EVENT", "sched_switch"),

@@ -1,4 +1,5 @@
 //! Patterns and a target in, points out: asks the target's files, the kernel, tracefs, each in its turn.
+mod inside;
 mod line;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -137,6 +138,10 @@ impl Search<'_> {
             Pattern::Function { module: Some(module), glob } => self.in_module(module, glob),
             Pattern::Function { module: None, glob } => self.anywhere(glob),
             Pattern::Offset { module, offset } => self.offset(module, *offset),
+            Pattern::FunctionOffset { module: Some(module), function, offset } => {
+                self.inside_of_module(module, function, *offset)
+            }
+            Pattern::FunctionOffset { module: None, function, offset } => self.inside_anywhere(function, *offset),
             Pattern::Line { module, source, line } => self.line(module, source, *line),
             Pattern::Kernel { glob } => {
                 let functions = self.kernel(glob)?;
@@ -245,17 +250,21 @@ impl Search<'_> {
                 return self.keep(points, ("kernel function", "kernel:"), &[&short], |_| ());
             }
         }
+        Err(self.nowhere(glob).into())
+    }
+
+    /// No target and no kernel has it.
+    fn nowhere(&mut self, glob: &NameGlob) -> Advice {
         let targets = self.targets.iter().enumerate();
         let modules = targets.flat_map(|(at, target)| target.modules.iter().map(move |module| (at, module.clone())));
         let modules: Vec<_> = modules.collect();
-        Err(if modules.is_empty() {
+        if modules.is_empty() {
             let name = printable(glob.text());
             let advice = format!("name its file, as in `libc:{name}`, or a process, -p PID");
             Advice::new(format!("no function `{name}` in the kernel"), advice)
         } else {
             self.none_in(&modules, glob)
         }
-        .into())
     }
 
     /// Whether any matches, be it without a place.
@@ -349,16 +358,7 @@ impl Search<'_> {
             let Some(functions) = self.open(&module) else {
                 return Err(Advice::new(format!("`{shown}` is no ELF file"), "a program or a library").into());
             };
-            if !functions.layout.code_ranges().any(|code| code.contains(&offset)) {
-                let code = functions.layout.code_ranges().map(|code| format!("+{:#x} to +{:#x}", code.start, code.end));
-                let code: Vec<String> = code.collect();
-                let what = format!("`{shown}`: no code at +{offset:#x} in the file");
-                let advice = match code.is_empty() {
-                    true => "a program or a library: it has no code at all".to_owned(),
-                    false => format!("its code is from {}; an address is no place in the file", code.join(", ")),
-                };
-                return Err(Advice::new(what, advice).into());
-            }
+            has_code(&functions, offset, &shown)?;
             let (name, is_entry) = match functions.at(offset) {
                 Some((name, 0)) => (name, true),
                 Some((name, distance)) => (format!("{name}+{distance:#x}"), false),
@@ -460,6 +460,19 @@ impl Search<'_> {
     fn file(&mut self, module: &Module) -> Arc<Path> {
         Arc::clone(self.files.entry(module.identity).or_insert_with(|| module.file.as_path().into()))
     }
+}
+
+fn has_code(functions: &Functions, offset: u64, shown: &str) -> Result<(), Advice> {
+    if functions.layout.code_ranges().any(|code| code.contains(&offset)) {
+        return Ok(());
+    }
+    let code = functions.layout.code_ranges().map(|code| format!("+{:#x} to +{:#x}", code.start, code.end));
+    let code: Vec<String> = code.collect();
+    let advice = match code.is_empty() {
+        true => "a program or a library: it has no code at all".to_owned(),
+        false => format!("its code is from {}; an address is no place in the file", code.join(", ")),
+    };
+    Err(Advice::new(format!("`{shown}`: no code at +{offset:#x} in the file"), advice))
 }
 
 fn entry(file: &Arc<Path>, offset: u64) -> Place {

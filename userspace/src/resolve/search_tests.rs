@@ -181,6 +181,57 @@ fn an_offset_has_the_name_of_what_is_there() {
 }
 
 #[test]
+fn an_offset_in_a_function_is_a_place_in_the_file() {
+    let folder = Folder::new();
+    let (program, _) = made(&folder);
+    let process = Waiting::start(&program);
+    let whom = Whom::Processes(vec![process.pid()]);
+    let path = program.display();
+    let own = of(&[&format!("{path}:own")], &Whom::Nobody);
+    let (_, start, _) = file(&own.points[0]);
+    let by_place = of(&[&format!("{path}:+{:#x}", start + 4)], &Whom::Nobody);
+    assert_eq!(of(&[&format!("{path}:own+0x4")], &Whom::Nobody), by_place);
+    assert_eq!(of(&[&format!("{path}:own+0")], &Whom::Nobody), own);
+    // Which is the same place again.
+    assert_eq!(of(&["program:own+4", "program:own+0x4", &format!("{path}:+{:#x}", start + 4)], &whom), by_place);
+    let bare = of(&["own+4", "thrice+4"], &whom);
+    assert_eq!(functions(&bare), [("program", "own+0x4"), ("libtwice.so.1", "thrice+0x4")]);
+    assert!(bare.notes[1].starts_with("thrice: taken from libtwice.so.1 of process "), "{:?}", bare.notes);
+}
+
+#[test]
+fn an_offset_outside_of_its_function_is_refused() {
+    let folder = Folder::new();
+    // `one` has two bytes, and `two` follows.
+    let source = "__asm__(\".text\\n.type one, @function\\none: nop\\n ret\\n.size one, .-one\\n\"
+        \".type two, @function\\ntwo: nop\\n ret\\n.size two, .-two\\n\");
+        int main(void) { return 0; }";
+    let program = folder.compile("program", source, &[]);
+    let path = program.display();
+    assert_eq!(of(&[&format!("{path}:one+1")], &Whom::Nobody).points[0].function, "one+0x1");
+    let (what, advice) = error(&format!("{path}:one+2"), &Whom::Nobody);
+    assert_eq!(what, "`one+0x2`: `one` ends before, at +0x2");
+    assert_eq!(advice, "an offset below 0x2 where an instruction begins");
+    let (what, advice) = error(&format!("{path}:onn+1"), &Whom::Nobody);
+    assert_eq!((what.as_str(), advice.as_str()), ("no function `onn` in `program`", "`one`"));
+}
+
+#[test]
+fn an_offset_in_one_of_several_functions_says_which_there_are() {
+    let folder = Folder::new();
+    let source = "namespace ns { struct store { int put(int); int put(char *); };
+        int store::put(int a) { return a; } int store::put(char *a) { return *a; } }
+        int main() { return 0; }";
+    let program = folder.compile("cpp", source, &[]);
+    let path = program.display();
+    let (what, advice) = error(&format!("{path}:ns::store::put+1"), &Whom::Nobody);
+    assert_eq!(what, format!("2 functions of {path} have the name `ns::store::put`: an offset is in one of them"));
+    assert_eq!(advice, format!(r"`{path}:ns::store::put(int)+0x1`, `{path}:ns::store::put(char\*)+0x1`"));
+    let one = of(&[&format!(r"{path}:ns::store::put(char\*)+1")], &Whom::Nobody);
+    assert_eq!(one.points[0].function, "ns::store::put(char*)+0x1");
+}
+
+#[test]
 fn a_stripped_program_says_what_to_do() {
     let folder = Folder::new();
     let program = folder.compile("bare", "int main(void) { return 0; }", &["-s"]);
