@@ -12,7 +12,7 @@ use spoor::merge::order::{Direction, Order, SortBy, arrange};
 use spoor::merge::value::{Aggregation, KeyValue, Row, Value};
 use spoor::program::buckets::{Llquantize, Lquantize, QUANTIZE_BUCKETS, quantize_bucket};
 use spoor::program::field::Unit;
-use spoor::render::report::{KeyColumn, Layout, Loss, LossLine, Report, ValueColumn};
+use spoor::render::report::{Accounts, KeyColumn, Layout, Loss, LossLine, Report, ValueColumn};
 use spoor::render::{Format, State, afterword, render};
 
 #[path = "golden/stack.rs"]
@@ -215,7 +215,7 @@ fn report(description: &Description, data: &Data) -> Report {
         layout,
         stopped: None,
         loss: Loss { kinds: data.loss.iter().map(loss).collect() },
-        accounts: Vec::new(),
+        accounts: Accounts::default(),
         notes: data.notes.clone(),
     }
 }

@@ -12,7 +12,7 @@ use crate::merge::order::arrange;
 use crate::merge::plural::agree;
 use crate::merge::value::{Aggregation, KeyValue, Row, Value};
 use crate::program::field::Unit;
-use crate::render::report::{KeyColumn, Layout, Loss, LossLine, Report, ValueColumn};
+use crate::render::report::{Accounts, KeyColumn, Layout, Loss, LossLine, Report, ValueColumn};
 use crate::render::{self, Format, State};
 use crate::session::target;
 use crate::sinks::file::Shape;
@@ -87,7 +87,7 @@ fn report(args: &Udp, target: &Target) -> Result<Report> {
         rows_left_out: arranged.left_out,
         totals: arranged.totals,
         layout: Layout::Table,
-        accounts: Vec::new(),
+        accounts: Accounts::default(),
         stopped: None,
         loss,
         notes: Vec::new(),

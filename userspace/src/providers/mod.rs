@@ -193,11 +193,32 @@ impl Probe {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Counted {
     /// InErrors, NoPorts or IgnoredMulti of the namespace.
-    Namespace,
-    /// InErrors where the kernel counts MemErrors, too; else only at the socket.
+    Namespace(AtSocket),
+    /// The socket's, and InErrors where the kernel counts MemErrors, too, or has no such counter.
     Memory,
-    /// None of UDP's.
+    /// None of UDP's, as far as is known; others may tell of it, in other units.
+    Elsewhere,
+    /// None at all.
     Nowhere,
+}
+
+/// Whether a loss moves the counter of drops that its socket has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AtSocket {
+    Always,
+    /// Not told by what is known of it.
+    Perhaps,
+    Never,
+}
+
+impl Counted {
+    pub fn at_socket(self) -> AtSocket {
+        match self {
+            Counted::Namespace(at_socket) => at_socket,
+            Counted::Memory => AtSocket::Always,
+            Counted::Elsewhere | Counted::Nowhere => AtSocket::Never,
+        }
+    }
 }
 
 /// A map of what has begun and not ended.

@@ -9,7 +9,7 @@ use probes_common::udp::{
     BY_SITE, CUT, ERRORS_MAX, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX, SITE_ROWS, SITES_MAX,
 };
 
-use super::Counted;
+use super::{AtSocket, Counted};
 use crate::btf::Btf;
 use crate::program::field::Names;
 
@@ -232,13 +232,16 @@ fn of_kernel() -> &'static [(String, u32)] {
     })
 }
 
-/// v6.18 net/ipv4/udp.c: UDP_MIB_INERRORS, UDP_MIB_NOPORTS, UDP_MIB_IGNOREDMULTI.
+/// v6.18 net/ipv4/udp.c: UDP_MIB_INERRORS, UDP_MIB_NOPORTS, UDP_MIB_IGNOREDMULTI, udp_drops_inc().
 pub fn counted(class: u16) -> Counted {
     match u8::try_from(class).unwrap_or(NO_CLASS) {
-        RCVBUF | NO_SOCKET | CHECKSUM | CHECKSUM_AT_COPY | LENGTH | FILTER | POLICY | COPY | LENGTH_OR_MULTICAST
-        | AT_SOCKET | ARRIVAL => Counted::Namespace,
+        RCVBUF | CHECKSUM_AT_COPY | FILTER | POLICY | COPY | AT_SOCKET => Counted::Namespace(AtSocket::Always),
+        // At the socket where it has a filter, which is shown nothing that is wrong.
+        CHECKSUM => Counted::Namespace(AtSocket::Perhaps),
+        NO_SOCKET | LENGTH | LENGTH_OR_MULTICAST | ARRIVAL => Counted::Namespace(AtSocket::Never),
         MEMORY => Counted::Memory,
-        _ => Counted::Nowhere,
+        CLOSED => Counted::Nowhere,
+        _ => Counted::Elsewhere,
     }
 }
 

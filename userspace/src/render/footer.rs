@@ -1,8 +1,7 @@
 //! What stands under the data: rows left out, what was lost, what could not be seen, what to do about it.
-use std::fmt::Write;
-
+use super::accounts;
 use super::escape::push_sentence;
-use super::report::{Account, LossLine, Report};
+use super::report::{LossLine, Report};
 use super::stopped;
 use super::text::push_int;
 
@@ -17,29 +16,13 @@ pub fn push(out: &mut String, report: &Report) {
             out.push_str(" more rows: --top 0 shows all\n");
         }
     }
-    for account in &report.accounts {
-        push_account(out, account, report.accounts.len() > 1);
+    for line in accounts::lines(&report.accounts) {
+        push_tagged(out, "kernel: ", &line);
     }
     push_ledger(out, report, |_| true);
     for note in &report.notes {
         push_tagged(out, "note: ", note);
     }
-}
-
-/// `kernel: Udp InErrors 94, Udp RcvbufErrors 94; explained 94, unexplained 0`.
-fn push_account(out: &mut String, account: &Account, is_one_of_several: bool) {
-    let mut line = String::new();
-    if is_one_of_several {
-        let _ = write!(line, "{}: ", account.namespace);
-    }
-    let counters: Vec<String> = account.counters.iter().map(|(name, count)| format!("{name} {count}")).collect();
-    line += if counters.is_empty() { "no counter moved" } else { "" };
-    line += &counters.join(", ");
-    let _ = write!(line, "; explained {}, unexplained {}", account.explained, account.unexplained);
-    if account.bracket > 0 {
-        let _ = write!(line, ", {} while it was read", account.bracket);
-    }
-    push_tagged(out, "kernel: ", &line);
 }
 
 /// Only what was lost, and what was cut short.

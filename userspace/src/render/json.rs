@@ -1,15 +1,15 @@
 //! A report as one line of JSON: raw integers, names as they are ([`escape::push_data`]), null for what is unknown.
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::ser::Formatter;
 
+use super::accounts;
 use super::escape;
 use super::json_stack::StackObject;
 use super::page::PAGE_BYTES;
-use super::report::{Account, Loss, Report};
+use super::report::{Loss, Report};
 use crate::merge::bounds::{Bounds, each_bucket};
 use crate::merge::value::{KeyValue, Row, Value};
 
@@ -62,9 +62,7 @@ impl Serialize for Document<'_> {
         if report.rows_left_out > 0 {
             map.serialize_entry("rows_left_out", &report.rows_left_out)?;
         }
-        if !report.accounts.is_empty() {
-            map.serialize_entry("kernel", &Accounts(&report.accounts))?;
-        }
+        accounts::serialize_entries(&report.accounts, &mut map)?;
         if let Some(stopped) = &report.stopped {
             map.serialize_entry("stopped", stopped)?;
         }
@@ -77,23 +75,6 @@ impl Serialize for Document<'_> {
             map.serialize_entry("notes", &report.notes)?;
         }
         map.end()
-    }
-}
-
-/// What the kernel itself counted, an object a network namespace.
-struct Accounts<'a>(&'a [Account]);
-
-impl Serialize for Accounts<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|account| {
-            serde_json::json!({
-                "netns": account.namespace,
-                "counters": account.counters.iter().copied().collect::<BTreeMap<_, _>>(),
-                "explained": account.explained,
-                "unexplained": account.unexplained,
-                "bracket": account.bracket,
-            })
-        }))
     }
 }
 

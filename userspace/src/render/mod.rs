@@ -3,6 +3,7 @@ pub mod escape;
 pub mod report;
 pub mod strace;
 
+mod accounts;
 mod bar;
 mod blocks;
 mod csv;

@@ -25,7 +25,7 @@ pub struct Report {
     pub totals: Vec<Option<Value>>,
     pub layout: Layout,
     /// What the kernel itself counted in the same time.
-    pub accounts: Vec<Account>,
+    pub accounts: Accounts,
     /// It came to an end before anybody had asked for one.
     pub stopped: Option<TooOften>,
     pub loss: Loss,
@@ -33,7 +33,18 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
-/// One network namespace's own counters beside the rows.
+/// The kernel's own counters beside the rows. Both count packets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Accounts {
+    pub namespaces: Vec<Account>,
+    /// Losses in rows that no counter records, and those that only counters of other things may: what, and how many.
+    pub nowhere: Vec<(String, u64)>,
+    pub elsewhere: Vec<(String, u64)>,
+    /// Namespaces of rows whose counters could not be read, by inode.
+    pub unseen: Vec<u64>,
+}
+
+/// One network namespace's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     pub namespace: String,
@@ -45,6 +56,23 @@ pub struct Account {
     pub unexplained: i64,
     /// Counters and rows are not read at one moment: how far apart they may be.
     pub bracket: u64,
+    /// None where nothing was lost at sockets.
+    pub sockets: Option<AtSockets>,
+    /// Counters that know no protocol, of devices and CPUs, where they moved: they explain nothing.
+    pub all_protocols: Vec<(String, u64)>,
+}
+
+/// The same of the counters that sockets have each, of all that are still open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtSockets {
+    pub dropped: u64,
+    pub explained: u64,
+    pub unexplained: i64,
+    pub bracket: u64,
+    /// Sockets that were closed in this time, whose counters went with them.
+    pub closed: u64,
+    /// What the rows say of losses at sockets that were closed or not found.
+    pub missing: u64,
 }
 
 #[derive(Debug, Clone)]

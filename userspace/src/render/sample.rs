@@ -1,7 +1,7 @@
 //! Reports for the tests of renderers whose output is no text to compare.
 use std::sync::Arc;
 
-use super::report::{KeyColumn, Layout, Loss, LossLine, Report, ValueColumn};
+use super::report::{Accounts, KeyColumn, Layout, Loss, LossLine, Report, ValueColumn};
 use crate::merge::value::{Aggregation, KeyValue, Row, Value};
 use crate::program::field::Unit;
 use crate::symbolize::frame::{Frame, Inlined, Place, Source, Stack, Unknown};
@@ -61,7 +61,7 @@ pub fn report() -> Report {
                 advice: Some("--max-keys 40k".into()),
             }],
         },
-        accounts: Vec::new(),
+        accounts: Accounts::default(),
         notes: Vec::new(),
     }
 }

@@ -7,6 +7,7 @@ mod points_in_d;
 mod signals;
 pub mod sockets;
 mod stacks;
+mod sums;
 mod tables;
 pub mod target;
 mod texts;
@@ -34,7 +35,7 @@ use crate::program::codegen::Shape;
 use crate::program::layout::Layout;
 use crate::program::tree::Action;
 use crate::providers::{Begun, TextFaults};
-use crate::render::report::{Loss, Report, TooOften};
+use crate::render::report::{Accounts, Loss, Report, TooOften};
 use crate::render::{self, Format, State};
 use crate::sinks::{Sink, file, stderr};
 use crate::snapshot::{self, loss::Counters, standing};
@@ -493,7 +494,7 @@ impl Session {
             rows_left_out: 0,
             totals: Vec::new(),
             layout: self.plan.layout,
-            accounts: Vec::new(),
+            accounts: Accounts::default(),
             stopped: self.stopped,
             loss,
             notes: self.notes(),

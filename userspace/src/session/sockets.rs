@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use probes_common::account::{ACCOUNT_FAMILY, ACCOUNT_NAMESPACE};
 
-use super::accounts::{Accounts, Sums};
+use super::accounts::Accounts;
+use super::sums::{At, Lost, Sums};
 use crate::merge::functions;
 use crate::merge::rows::{Merge, Rows};
 use crate::merge::value::{Aggregation, KeyValue, Row};
@@ -16,7 +17,7 @@ use crate::program::layout::Layout;
 use crate::program::scope::Scope;
 use crate::program::tree::{Column, Key};
 use crate::providers::{Counted, Holders};
-use crate::render::report::Account;
+use crate::render::report;
 use crate::sockets::owners::{Owner as Holder, Owners};
 use crate::sockets::survey::Survey;
 use crate::symbolize::keys::{self, KeyReader};
@@ -52,9 +53,9 @@ impl Sockets {
     /// Before anything is attached: who is alive now may be gone at the report.
     pub fn now(view: &View) -> Result<Sockets> {
         let begun = Instant::now();
-        let survey = Survey::take()?;
+        let survey = if view.is_whole { Survey::with_counters()? } else { Survey::take()? };
         let took = begun.elapsed();
-        let accounts = view.is_whole.then(|| Accounts::begin(survey.namespaces()));
+        let accounts = view.is_whole.then(|| Accounts::begin(&survey));
         let mut sockets = Sockets {
             owners: Owners::default(),
             survey,
@@ -72,7 +73,7 @@ impl Sockets {
     /// behind it, it is not known on which side a loss was.
     pub fn mark(&mut self) {
         if let Some(accounts) = &mut self.accounts {
-            accounts.mark();
+            accounts.mark(&self.survey.again());
         }
     }
 
@@ -100,20 +101,23 @@ impl Sockets {
         (keys, columns): (&[Key], &[Column]),
         (rows, other): (&Rows, &Rows),
         counted: fn(u16) -> Counted,
-    ) -> Result<(Aggregation, Vec<Account>)> {
+    ) -> Result<(Aggregation, report::Accounts)> {
         self.remember(keys, rows);
-        self.survey = Survey::take()?;
+        self.survey = if self.accounts.is_some() { Survey::with_counters()? } else { Survey::take()? };
         self.look_up();
         let (layout, reader) = (Layout::of(columns), KeyReader::new(keys, |name| scope.field(name)));
         let mut shown = Shown { keys: Vec::new(), numbers: HashMap::new() };
         let mut merge = Merge::regrouping(&layout, 1);
-        let mut sums = Sums::default();
+        let open = self.survey.sockets().map(|(_, socket)| socket.inode).collect();
+        let mut sums = Sums::new(other.firings());
         for (key, row) in rows.iter() {
             let (values, mut kept) = (reader.read(key), Kept::new(keys, key));
             if kept.account.namespace == 0 {
                 kept.account.namespace = self.namespace(&kept);
             }
-            sums.add(kept.account.namespace, counted(kept.account.class), row[0]);
+            let Place { namespace, class, .. } = kept.account;
+            let at = self.at(&kept, &open);
+            sums.add(Lost { namespace, class, counted: counted(class), packets: row[0], at });
             if !view.pids.is_empty() && !self.is_of(&view.pids, &kept) {
                 continue;
             }
@@ -126,7 +130,10 @@ impl Sockets {
         let rows = merge.finish();
         let named =
             rows.iter().map(|(key, row)| Row { keys: shown.keys[key[0] as usize].clone(), values: values(row) });
-        let accounts = self.accounts.as_mut().map(|accounts| accounts.since(self.survey.namespaces(), &sums));
+        let accounts = self
+            .accounts
+            .as_mut()
+            .map(|accounts| accounts.since(&self.survey, &sums, |class| class_name(scope, class)));
         let other = other.iter().next().map(|(_, row)| values(row));
         Ok((Aggregation { rows: named.collect(), other }, accounts.unwrap_or_default()))
     }
@@ -151,7 +158,7 @@ impl Sockets {
     /// The socket that the kernel named, else those that are or were bound to the address and port: several may share them.
     fn inodes(&self, kept: &Kept) -> Vec<u64> {
         match kept.socket() {
-            0 => kept.local().map_or_else(Vec::new, |local| self.at(kept.account.namespace, local)),
+            0 => kept.local().map_or_else(Vec::new, |local| self.inodes_at(kept.account.namespace, local)),
             inode => vec![inode],
         }
     }
@@ -160,7 +167,7 @@ impl Sockets {
     /// where there are always others that nobody has.
     fn now_at(&mut self, namespace: u64, local: SocketAddr) -> Vec<u64> {
         const AGAIN: Duration = Duration::from_millis(200);
-        let found = self.at(namespace, local);
+        let found = self.inodes_at(namespace, local);
         let is_new = self.asked.insert((namespace, local)) && self.surveyed.elapsed() > self.took;
         if !found.is_empty() || !is_new && self.surveyed.elapsed() < AGAIN {
             return found;
@@ -171,7 +178,19 @@ impl Sockets {
         self.look_up();
         (self.surveyed, self.took) = (Instant::now(), begun.elapsed());
         self.asked = HashSet::from([(namespace, local)]);
-        self.at(namespace, local)
+        self.inodes_at(namespace, local)
+    }
+
+    /// Whether the socket that lost it is one of those that are open.
+    fn at(&self, kept: &Kept, open: &HashSet<u64>) -> At {
+        match kept.socket() {
+            0 => match kept.local().and_then(|local| self.bound(kept.account.namespace, local)) {
+                Some((_, inodes)) if inodes.iter().all(|inode| open.contains(inode)) => At::Similar,
+                _ => At::Unknown,
+            },
+            inode if open.contains(&inode) => At::Open,
+            inode => At::Closed(inode),
+        }
     }
 
     /// The only namespace that has such a socket, where the packet was not in any any more; 0: none, or several.
@@ -180,7 +199,7 @@ impl Sockets {
     }
 
     /// The inodes of the sockets that are, or were, bound to an address and port of a namespace.
-    fn at(&self, namespace: u64, local: SocketAddr) -> Vec<u64> {
+    fn inodes_at(&self, namespace: u64, local: SocketAddr) -> Vec<u64> {
         self.bound(namespace, local).map_or_else(Vec::new, |(_, inodes)| inodes)
     }
 
@@ -259,6 +278,13 @@ impl Holders for Meant<'_> {
             unreachable!("a text in any case")
         };
         is_meant.then_some((process, namespace))
+    }
+}
+
+fn class_name(scope: &Scope, class: u16) -> String {
+    match scope.field("reason").map(|field| field.kind) {
+        Some(Kind::Enumeration(names)) => names.name(class.into()).into_owned(),
+        _ => class.to_string(),
     }
 }
 

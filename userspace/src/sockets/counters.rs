@@ -4,8 +4,6 @@ use std::fs;
 use std::io::{ErrorKind, Result};
 use std::path::Path;
 
-use super::namespaces::{self, Namespace};
-
 /// As the kernel writes them: the line's name and the column's. In snmp6 they are one word, `Udp6InDatagrams`.
 pub const COUNTERS: [&str; 34] = [
     "Udp InDatagrams",
@@ -50,21 +48,9 @@ pub const COUNTERS: [&str; 34] = [
 pub struct Account([Option<u64>; COUNTERS.len()]);
 
 impl Account {
-    /// Of this namespace, entered or not.
-    ///
-    /// Errors: as [`Account::read`]; `NotFound` where it is gone.
-    pub fn of(namespace: &Namespace) -> Result<Account> {
-        namespaces::within_or_beside(namespace, Account::read, Account::of_proc)
-    }
-
-    /// Of the namespace that the calling thread is in.
+    /// Of the namespace that a folder such as /proc/PID/net tells of.
     ///
     /// Errors: of /proc. A file that is not there (snmp6 of a kernel without IPv6) leaves its counters unknown.
-    pub fn read() -> Result<Account> {
-        Account::of_proc(Path::new("/proc/thread-self/net"))
-    }
-
-    /// Of the namespace that a folder such as /proc/PID/net tells of.
     pub fn of_proc(folder: &Path) -> Result<Account> {
         let text = |name: &str| match fs::read_to_string(folder.join(name)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),

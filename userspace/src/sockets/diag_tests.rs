@@ -4,6 +4,27 @@ use std::os::unix::fs::MetadataExt;
 
 use super::*;
 
+impl UdpSocket {
+    /// Of which nothing is known but its address.
+    pub fn bound(local: &str) -> UdpSocket {
+        UdpSocket {
+            local: local.parse().unwrap(),
+            remote: None,
+            interface: None,
+            inode: 0,
+            cookie: None,
+            uid: 0,
+            rmem: None,
+            rcvbuf: None,
+            wmem: None,
+            sndbuf: None,
+            drops: 0,
+            rx_queue: 0,
+            tx_queue: 0,
+        }
+    }
+}
+
 fn inode_of(socket: &Socket) -> u64 {
     std::fs::metadata(format!("/proc/self/fd/{}", socket.as_raw_fd())).unwrap().ino()
 }

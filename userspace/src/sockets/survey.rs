@@ -1,10 +1,15 @@
 //! The UDP sockets of all network namespaces that can be looked into: /proc and sock_diag in, [`Survey`] out, with what
-//! could not be seen.
-use std::io::Result;
+//! could not be seen. Each namespace is entered once, whatever is read there.
+use std::fs;
+use std::io::{ErrorKind, Result};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
+use super::counters::Account;
+use super::devices::Devices;
 use super::diag::{self, UdpSocket};
 use super::namespaces::{self, Namespace, Namespaces};
+use super::softnet::Softnet;
 
 #[derive(Debug)]
 pub struct Survey {
@@ -14,28 +19,61 @@ pub struct Survey {
     pub refused: Vec<(Namespace, std::io::Error)>,
     /// Processes whose namespace we may not know.
     pub hidden: Vec<u32>,
+    /// Of the whole host. None where counters were not asked for, or cannot be read.
+    pub softnet: Option<Softnet>,
+    depth: Depth,
 }
 
 #[derive(Debug)]
 pub struct Seen {
     pub namespace: Namespace,
     pub sockets: Vec<UdpSocket>,
+    /// None where counters were not asked for, or cannot be read.
+    pub counters: Option<Account>,
+    pub devices: Option<Devices>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Sockets,
+    Counters,
 }
 
 impl Survey {
+    /// Sockets alone.
+    ///
     /// Errors: /proc is not there.
     pub fn take() -> Result<Survey> {
-        let Namespaces { known, hidden } = namespaces::namespaces()?;
-        let mut survey = Survey { seen: Vec::new(), refused: Vec::new(), hidden };
+        Ok(Survey::of(namespaces::namespaces()?, Depth::Sockets))
+    }
+
+    /// With the kernel's counters.
+    ///
+    /// Errors: /proc is not there.
+    pub fn with_counters() -> Result<Survey> {
+        Ok(Survey::of(namespaces::namespaces()?, Depth::Counters))
+    }
+
+    /// Of the namespaces that were seen, without looking for others.
+    pub fn again(&self) -> Survey {
+        let known = self.namespaces().cloned().collect();
+        let namespaces = Namespaces { known, hidden: self.hidden.clone() };
+        Survey::of(namespaces, self.depth)
+    }
+
+    fn of(Namespaces { known, hidden }: Namespaces, depth: Depth) -> Survey {
+        let softnet = || fs::read_to_string("/proc/thread-self/net/softnet_stat").ok();
+        let softnet = (depth == Depth::Counters).then(softnet).flatten().map(|text| Softnet::parse(&text));
+        let mut survey = Survey { seen: Vec::new(), refused: Vec::new(), hidden, softnet, depth };
         for namespace in known {
-            match namespaces::within_or_beside(&namespace, diag::udp_sockets, diag::of_proc) {
-                Ok(sockets) => survey.seen.push(Seen { namespace, sockets }),
+            match Seen::read(&namespace, depth) {
+                Ok(seen) => survey.seen.push(seen),
                 // It ended in between.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => survey.refused.push((namespace, error)),
             }
         }
-        Ok(survey)
+        survey
     }
 
     pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
@@ -50,6 +88,28 @@ impl Survey {
     pub fn at(&self, namespace: u64, to: SocketAddr) -> impl Iterator<Item = &UdpSocket> {
         let sockets = self.sockets().filter(move |(its, _)| its.inode == namespace);
         sockets.map(|(_, socket)| socket).filter(move |socket| is_at(socket, to))
+    }
+}
+
+impl Seen {
+    /// Errors: those of sockets alone, as [`namespaces::within_or_beside`] has them.
+    fn read(namespace: &Namespace, depth: Depth) -> Result<Seen> {
+        let seen = |folder: &Path, sockets: Vec<UdpSocket>| {
+            let counted = depth == Depth::Counters;
+            // A device's name may hold anything.
+            let devices = || fs::read(folder.join("dev")).ok();
+            Seen {
+                namespace: namespace.clone(),
+                sockets,
+                counters: counted.then(|| Account::of_proc(folder).ok()).flatten(),
+                devices: counted.then(devices).flatten().map(|text| Devices::parse(&String::from_utf8_lossy(&text))),
+            }
+        };
+        namespaces::within_or_beside(
+            namespace,
+            || Ok(seen(Path::new("/proc/thread-self/net"), diag::udp_sockets()?)),
+            |folder| Ok(seen(folder, diag::of_proc(folder)?)),
+        )
     }
 }
 
@@ -68,24 +128,6 @@ fn is_at(socket: &UdpSocket, to: SocketAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn socket(local: &str) -> UdpSocket {
-        UdpSocket {
-            local: local.parse().unwrap(),
-            remote: None,
-            interface: None,
-            inode: 0,
-            cookie: None,
-            uid: 0,
-            rmem: None,
-            rcvbuf: None,
-            wmem: None,
-            sndbuf: None,
-            drops: 0,
-            rx_queue: 0,
-            tx_queue: 0,
-        }
-    }
-
     #[test]
     fn sockets_are_found_by_what_was_sent_to() {
         for (local, to, is_meant) in [
@@ -99,7 +141,7 @@ mod tests {
             ("[::1]:53", "[::2]:53", false),
             ("[::ffff:127.0.0.1]:53", "127.0.0.1:53", true),
         ] {
-            assert_eq!(is_at(&socket(local), to.parse().unwrap()), is_meant, "{local} {to}");
+            assert_eq!(is_at(&UdpSocket::bound(local), to.parse().unwrap()), is_meant, "{local} {to}");
         }
     }
 
@@ -112,5 +154,17 @@ mod tests {
         let found: Vec<_> = survey.at(own, ours.local_addr().unwrap()).map(|socket| socket.local).collect();
         assert_eq!(found, [ours.local_addr().unwrap()]);
         assert_eq!(survey.at(own + 1, ours.local_addr().unwrap()).count(), 0);
+        assert!(survey.seen[0].counters.is_none() && survey.softnet.is_none());
+    }
+
+    /// Once more, it is the same namespaces that are read, and as much of them.
+    #[test]
+    fn counters_are_read_where_they_are_asked_for() {
+        let survey = Survey::with_counters().unwrap();
+        let again = survey.again();
+        for survey in [&survey, &again] {
+            assert!(survey.seen[0].counters.is_some() && survey.seen[0].devices.is_some() && survey.softnet.is_some());
+        }
+        assert!(again.namespaces().all(|namespace| survey.namespaces().any(|known| known == namespace)));
     }
 }
