@@ -29,6 +29,7 @@ mod tracee;
 mod twice_returning;
 mod udp;
 mod udp_asked;
+mod udp_account;
 mod udp_net;
 mod where_;
 
@@ -86,6 +87,7 @@ const TOPICS: &[&[Test]] = &[
     udp_net::TESTS,
     udp::TESTS,
     udp_asked::TESTS,
+    udp_account::TESTS,
     differential::TESTS,
 ];
 

@@ -50,6 +50,12 @@ fn pair(a: &Namespace, b: &Namespace, mtu: u32) -> Result<()> {
     }
 }
 
+/// What is larger, the device does not take in either.
+pub fn set_mtu(namespace: &Namespace, mtu: u32) -> Result<()> {
+    let body = Body::of(&interface(INDEX, 0)).number(libc::IFLA_MTU, mtu);
+    ask(namespace, libc::RTM_NEWLINK, 0, body)?.with_context(|| format!("set a device's MTU to {mtu}"))
+}
+
 fn up(namespace: &Namespace, index: u32) -> Result<()> {
     let body = Body::of(&interface(index, libc::IFF_UP as u32));
     ask(namespace, libc::RTM_NEWLINK, 0, body)?.with_context(|| format!("bring device {index} up"))

@@ -79,6 +79,11 @@ impl Net {
 }
 
 impl Namespace {
+    /// Of its device, and not of the one that it is joined to.
+    pub fn set_mtu(&self, mtu: u32) -> Result<()> {
+        links::set_mtu(self, mtu)
+    }
+
     /// Until the counters are as they shall be.
     pub fn wait_for(&self, done: impl Fn(&Counters) -> Result<bool>) -> Result<()> {
         let started = Instant::now();
