@@ -4,6 +4,7 @@ use std::net::UdpSocket;
 
 use serde_json::Value;
 use socket2::SockRef;
+use spoor_tests::folder::Folder;
 use spoor_tests::losses::{self, Loss};
 use spoor_tests::net::{Family, Namespace, Net};
 use spoor_tests::{Context, Finished, Report, Result, Work, ensure, ensure_eq, spoor, udp};
@@ -16,6 +17,8 @@ crate::tests![
     drops_of_sockets_add_up_over_intervals,
     what_no_counter_records_is_named,
     what_a_device_drops_is_of_all_protocols,
+    namespaces_of_threads_and_mounts_are_found,
+    what_only_a_file_keeps_is_said_not_to_be_seen,
 ];
 
 type Provoke = fn(&Net, Family) -> Result<Loss>;
@@ -199,5 +202,48 @@ fn what_a_device_drops_is_of_all_protocols() -> Result<()> {
         let balance = ["explained", "unexplained"].map(|name| account[name].as_i64());
         ensure_eq!(balance, [Some(0); 2], "balance in {run}");
     }
+    Ok(())
+}
+
+/// No process is in it: first a thread of the test's is, then it is mounted.
+fn namespaces_of_threads_and_mounts_are_found() -> Result<()> {
+    let is_told = |net: &Net| {
+        let (loss, run) = told(net, || losses::no_socket(net, Family::V4))?;
+        let account = of(&run, &net.b)?;
+        ensure_eq!(account["explained"].as_u64(), Some(loss.lost), "explained in {run}");
+        ensure_eq!(account["unexplained"].as_i64(), Some(0), "unexplained in {run}");
+        Ok(account["netns"].as_str().unwrap_or_default().to_owned())
+    };
+    let net = Net::two()?;
+    let inside = std::thread::scope(|scope| {
+        let (entered, is_entered) = std::sync::mpsc::channel();
+        let (leave, is_left) = std::sync::mpsc::channel::<()>();
+        let b = &net.b;
+        scope.spawn(move || {
+            b.run(move || {
+                entered.send(())?;
+                // An error: the other end is gone.
+                Ok(is_left.recv().is_err())
+            })
+        });
+        is_entered.recv().context("enter a namespace")?;
+        let name = is_told(&net);
+        drop(leave);
+        name
+    })?;
+    ensure!(inside.contains("net:["), "its name is {inside}");
+    let folder = Folder::new()?;
+    let name = format!("test-{}", net.b.inode()?);
+    let _mount = net.b.mount(&folder.file(&name))?;
+    ensure_eq!(is_told(&net)?, name, "its name");
+    Ok(())
+}
+
+fn what_only_a_file_keeps_is_said_not_to_be_seen() -> Result<()> {
+    let net = Net::two()?;
+    let (_, run) = told(&net, || losses::no_socket(&net, Family::V4))?;
+    let report = run.report_with_loss()?.0;
+    let unseen = report["netns_unseen"].as_array().cloned().unwrap_or_default();
+    ensure!(unseen.contains(&net.b.inode()?.into()), "{unseen:?} in {run}");
     Ok(())
 }

@@ -1,4 +1,5 @@
 //! The raw calls of the harness, and all its unsafe code.
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -179,6 +180,19 @@ pub fn unshare_net() -> io::Result<()> {
 pub fn enter_net(namespace: &impl AsRawFd) -> io::Result<()> {
     // SAFETY: takes no pointers.
     check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }.into()).map(drop)
+}
+
+/// What `from` is, is at `at`, too.
+pub fn bind_mount(from: &CStr, at: &CStr) -> io::Result<()> {
+    let none = std::ptr::null();
+    // SAFETY: the paths end in NUL; a mount that is bound takes neither type nor options.
+    check(unsafe { libc::mount(from.as_ptr(), at.as_ptr(), none, libc::MS_BIND, none.cast()) }.into()).map(drop)
+}
+
+/// Also what is still in use.
+pub fn unmount(at: &CStr) -> io::Result<()> {
+    // SAFETY: the path ends in NUL.
+    check(unsafe { libc::umount2(at.as_ptr(), libc::MNT_DETACH) }.into()).map(drop)
 }
 
 /// All that the calling thread may run on.

@@ -1,7 +1,10 @@
 //! A network namespace: held by a descriptor, entered by threads that come and go.
+use std::ffi::CString;
 use std::fs;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -9,6 +12,15 @@ use anyhow::{Context, Result};
 use crate::sys;
 
 pub struct Namespace(File);
+
+/// Gone when it is dropped.
+pub struct Mount(CString);
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = sys::unmount(&self.0);
+    }
+}
 
 impl Namespace {
     /// With nothing in it but a loopback device that is down.
@@ -43,6 +55,15 @@ impl Namespace {
     /// A file of /proc/net, as it is in there.
     pub fn proc_net(&self, name: &str) -> Result<String> {
         self.run(|| fs::read_to_string(format!("/proc/thread-self/net/{name}")).with_context(|| format!("read {name}")))
+    }
+
+    /// Held by a file of this name, too, as `ip netns` and container engines do it.
+    pub fn mount(&self, at: &Path) -> Result<Mount> {
+        File::create(at)?;
+        let at = CString::new(at.as_os_str().as_bytes())?;
+        let from = CString::new(format!("/proc/self/fd/{}", self.fd()))?;
+        sys::bind_mount(&from, &at).context("mount a network namespace")?;
+        Ok(Mount(at))
     }
 
     /// The number that `/proc/PID/ns/net` of its processes shows.

@@ -22,7 +22,10 @@ pub fn lines(accounts: &Accounts) -> Vec<String> {
     }
     if !unseen.is_empty() {
         let numbers: Vec<String> = unseen.iter().map(|inode| format!("net:[{inode}]")).collect();
-        all.push(format!("not looked into: {}, for no process, thread or mount holds it", numbers.join(", ")));
+        all.push(format!(
+            "not looked into: {}, for no process, mount or thread was found that holds it",
+            numbers.join(", ")
+        ));
     }
     all
 }
@@ -141,7 +144,7 @@ mod tests {
             "packets of all protocols: eth0 rx_dropped 12, softnet dropped 3",
             "no counter records these: closed unread 12",
             "not in these sums: netfilter 5, fragments incomplete 16",
-            "not looked into: net:[4026532177], for no process, thread or mount holds it",
+            "not looked into: net:[4026532177], for no process, mount or thread was found that holds it",
         ];
         assert_eq!(lines(&lost()), wanted);
     }

@@ -1,9 +1,12 @@
 //! The network namespaces of a machine: /proc in, the ways into each of them out.
 //! Holds none of them open: a namespace that is held does not end with its last process, nor do its devices.
+//! One that only an open file, a socket or a device keeps is not looked for.
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -14,9 +17,9 @@ use crate::sys::net;
 pub struct Namespace {
     /// As in `net:[4026531840]`.
     pub inode: u64,
-    /// The name that `ip netns` has for it.
+    /// The name that `ip netns` or a container engine has for it: that of the file that it is mounted on.
     pub name: Option<String>,
-    /// A process in it: the one with the lowest PID. None where only the name keeps it.
+    /// A process in it: the one with the lowest PID. None where only a thread or the name keeps it.
     pub pid: Option<u32>,
     door: Door,
 }
@@ -30,24 +33,25 @@ enum Door {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Namespaces {
-    /// The own one first, then by the lowest PID in it, then those without a process.
+    /// The own one first, then by the lowest PID in it, then those without a process: of threads, of mounts.
     pub known: Vec<Namespace>,
     /// Processes whose namespace we may not know (EACCES: another user's).
     pub hidden: Vec<u32>,
 }
 
-/// Where `ip netns` and Docker keep their names.
-const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
+/// Threads of all processes together that are looked at: 7 us each.
+const THREADS_MAX: usize = 1024;
 
-/// Of all processes that /proc shows, and those that have a name and no process.
+/// Of all processes that /proc shows and of their threads, and those that are mounted where we see it.
 ///
 /// Errors: /proc is not there. Kernel: 3.0.
 pub fn namespaces() -> Result<Namespaces> {
     let own = fs::metadata("/proc/self/ns/net")?;
     let first = Namespace { inode: own.ino(), name: None, pid: None, door: Door::Own };
     let mut found = Namespaces { known: vec![first], hidden: Vec::new() };
-    for pid in processes()? {
-        match inode_of(pid) {
+    let pids = processes()?;
+    for pid in pids.iter().copied() {
+        match inode_of(&namespace_file(pid)) {
             Ok(inode) => {
                 found.of(inode, || Door::File(namespace_file(pid))).pid.get_or_insert(pid);
             }
@@ -56,15 +60,52 @@ pub fn namespaces() -> Result<Namespaces> {
             Err(_) => {}
         }
     }
-    for file in NAMED.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten() {
-        let Ok(about) = fs::metadata(file.path()) else { continue };
-        // A name whose namespace is gone is an empty file.
-        if about.dev() == own.dev() {
-            let namespace = found.of(about.ino(), || Door::File(file.path()));
-            namespace.name.get_or_insert_with(|| file.file_name().to_string_lossy().into_owned());
+    for file in pids.into_iter().flat_map(thread_files).take(THREADS_MAX) {
+        if let Ok(inode) = inode_of(&file) {
+            found.of(inode, || Door::File(file));
         }
     }
+    for (inode, path) in mounted(&fs::read("/proc/thread-self/mountinfo").unwrap_or_default()) {
+        let namespace = found.of(inode, || Door::File(path.clone()));
+        let name = || Some(path.file_name()?.to_string_lossy().into_owned());
+        namespace.name = namespace.name.take().or_else(name);
+    }
     Ok(found)
+}
+
+/// Of the threads of a process but the first, whose namespace is the process's.
+fn thread_files(pid: u32) -> impl Iterator<Item = PathBuf> {
+    let folder = format!("/proc/{pid}/task");
+    // Its links are itself, its name, and one a thread.
+    let has_several = fs::metadata(&folder).is_ok_and(|about| about.nlink() > 3);
+    let threads = has_several.then(|| fs::read_dir(folder).ok()).flatten().into_iter().flatten().flatten();
+    threads.filter(move |thread| *thread.file_name() != *pid.to_string()).map(|thread| thread.path().join("ns/net"))
+}
+
+/// Network namespaces that are mounted, and where, from /proc/PID/mountinfo. Those of `ip netns` first, for their names.
+fn mounted(mountinfo: &[u8]) -> Vec<(u64, PathBuf)> {
+    let mount = |line: &[u8]| {
+        // ID, parent, device, root, mount point: proc_pid_mountinfo(5).
+        let mut fields = line.split(|byte| *byte == b' ').skip(3);
+        let inode = number(std::str::from_utf8(fields.next()?).ok()?)?;
+        Some((inode, PathBuf::from(OsString::from_vec(unescape(fields.next()?)))))
+    };
+    let mut found: Vec<_> = mountinfo.split(|byte| *byte == b'\n').filter_map(mount).collect();
+    found.sort_by_key(|(_, path)| !path.starts_with("/run/netns"));
+    found
+}
+
+/// Blanks and backslashes are written in octal, as `\040`.
+fn unescape(mut text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let [first, rest @ ..] = text {
+        let octal = rest.get(..3).filter(|_| *first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => (bytes.push(byte), text = &rest[3..]),
+            None => (bytes.push(*first), text = rest),
+        };
+    }
+    bytes
 }
 
 impl Namespaces {
@@ -103,7 +144,7 @@ pub fn within_or_beside<T: Send>(
     let Some(pid) = namespace.pid else { return Err(refused) };
     let told = beside(Path::new(&format!("/proc/{pid}/net")));
     // Its number may be another's by now.
-    let is_there = inode_of(pid).is_ok_and(|inode| inode == namespace.inode);
+    let is_there = inode_of(&namespace_file(pid)).is_ok_and(|inode| inode == namespace.inode);
     told.ok().filter(|_| is_there).ok_or(refused)
 }
 
@@ -116,7 +157,8 @@ fn open(path: &Path, inode: u64) -> Result<File> {
     };
     match open(path) {
         Err(error) if error.kind() != ErrorKind::PermissionDenied => {
-            let other = processes()?.into_iter().find(|pid| inode_of(*pid).is_ok_and(|its| its == inode));
+            let other =
+                processes()?.into_iter().find(|pid| inode_of(&namespace_file(*pid)).is_ok_and(|its| its == inode));
             other.map_or(Err(error), |pid| open(&namespace_file(pid)))
         }
         opened => opened,
@@ -131,10 +173,14 @@ fn namespace_file(pid: u32) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/ns/net"))
 }
 
-fn inode_of(pid: u32) -> Result<u64> {
-    let link = fs::read_link(namespace_file(pid))?;
-    let number = link.to_str().and_then(|link| link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok());
-    number.ok_or_else(|| Error::new(ErrorKind::InvalidData, "not a network namespace"))
+fn inode_of(file: &Path) -> Result<u64> {
+    let link = fs::read_link(file)?;
+    link.to_str().and_then(number).ok_or_else(|| Error::new(ErrorKind::InvalidData, "not a network namespace"))
+}
+
+/// `net:[4026531840]`.
+fn number(link: &str) -> Option<u64> {
+    link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// All processes that /proc shows, by number.
