@@ -28,8 +28,8 @@ mod threads;
 mod tracee;
 mod twice_returning;
 mod udp;
-mod udp_asked;
 mod udp_account;
+mod udp_asked;
 mod udp_net;
 mod where_;
 

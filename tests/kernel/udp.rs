@@ -404,14 +404,14 @@ fn stacks_are_those_of_the_kernel() -> Result<()> {
 
 /// With the arithmetic of what was seen at that socket.
 fn what_would_help_is_said() -> Result<()> {
-    // Packet, location, reason, and from 6.11 on the socket, without which nobody tells how large its buffer was.
+    // Packet, location, and from 5.17 on the reason, without which nobody tells that a buffer was full.
     let found = ::spoor::btf::Btf::of_running_kernel()?.look_up(&["kfree_skb"], &[], &[]);
-    if found.arguments.get("kfree_skb").is_none_or(|arguments| *arguments < 4) {
-        return spoor_tests::skip::skip(
-            "not supported: this kernel does not tell the socket of a packet that it frees",
-        );
+    if found.arguments.get("kfree_skb").is_none_or(|arguments| *arguments < 3) {
+        return spoor_tests::skip::skip("not supported: this kernel does not tell why it frees a packet");
     }
     let net = Net::two()?;
+    // Before 6.11 the kernel does not name the socket: it is found where somebody is.
+    let _resident = resident(&net)?;
     let trace = spoor(&["udp"]).start()?;
     let loss = losses::receive_buffer_full(&net, Family::V4)?;
     let run = trace.interrupt()?;

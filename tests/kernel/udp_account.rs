@@ -17,6 +17,7 @@ crate::tests![
     drops_of_sockets_add_up_over_intervals,
     what_no_counter_records_is_named,
     what_a_device_drops_is_of_all_protocols,
+    a_buffer_is_known_and_its_fill_only_where_the_kernel_tells,
     namespaces_of_threads_and_mounts_are_found,
     what_only_a_file_keeps_is_said_not_to_be_seen,
 ];
@@ -245,5 +246,31 @@ fn what_only_a_file_keeps_is_said_not_to_be_seen() -> Result<()> {
     let report = run.report_with_loss()?.0;
     let unseen = report["netns_unseen"].as_array().cloned().unwrap_or_default();
     ensure!(unseen.contains(&net.b.inode()?.into()), "{unseen:?} in {run}");
+    Ok(())
+}
+
+/// Before 6.11 no loss names its socket; a port that nobody has has none in any kernel. Neither has a fill of 0.
+fn a_buffer_is_known_and_its_fill_only_where_the_kernel_tells() -> Result<()> {
+    let found = ::spoor::btf::Btf::of_running_kernel()?.look_up(&["kfree_skb"], &[], None);
+    let is_named = found.arguments.get("kfree_skb").is_some_and(|arguments| *arguments > 3);
+    for family in Family::BOTH {
+        let net = Net::two()?;
+        let _resident = resident(&net.b)?;
+        let receiver = bind(&net.b, family)?;
+        let trace = udp(&["--by", "lport"]).start()?;
+        overfill(&net, &receiver)?;
+        let nobody = losses::no_socket(&net, family)?.to.port();
+        let run = trace.interrupt()?;
+        let report = run.report_with_loss()?;
+        let of = |port: u16| -> Result<[Option<i64>; 2]> {
+            let row = report.row(&[("lport", &port.to_string())])?;
+            Ok(["rcvbuf", "fill"].map(|name| row.values[name].as_i64()))
+        };
+        let [buffer, fill] = of(receiver.local_addr()?.port())?;
+        // Twice what was asked for.
+        ensure_eq!(buffer, Some(8192), "buffer in {run}");
+        ensure_eq!(fill.is_some_and(|fill| fill > 0), is_named, "a fill of {fill:?} in {run}");
+        ensure_eq!(of(nobody)?, [None, None], "buffer and fill of nobody in {run}");
+    }
     Ok(())
 }

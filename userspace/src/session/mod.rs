@@ -1,8 +1,10 @@
 //! One run: enable -> go -> work -> stop. Knows the stages, no provider by name, and formats nothing itself.
 mod accounts;
 mod advice;
+mod buffers;
 mod guard;
 mod in_d;
+mod pace;
 mod points_in_d;
 mod signals;
 pub mod sockets;
@@ -308,7 +310,7 @@ impl Session {
                     }
                     Ok(())
                 }
-                _ = seen.tick(), if self.namer.is_some() || self.sockets.is_some() => self.remember(),
+                _ = seen.tick(), if self.namer.is_some() || self.sockets.is_some() => self.remember(false),
                 _ = live.tick(), if self.live.on => self.show_live(start.elapsed()),
             };
             if let Err(error) = done {
@@ -325,13 +327,17 @@ impl Session {
         self.stopped.is_some()
     }
 
-    /// Opens what names the frames of those that were sampled for the first time.
-    fn remember(&mut self) -> Result<()> {
+    /// Opens what names the frames of those that were sampled for the first time, and looks for who holds the sockets of
+    /// new rows; `must`: also where that has just taken its share of the time.
+    fn remember(&mut self, must: bool) -> Result<()> {
         if let (Some(sockets), Some(tables)) = (&mut self.sockets, &mut self.enabled.tables)
             && let Action::Aggregate { keys, columns } = &self.plan.clause.action
+            && (must || sockets.pace.is_over(process::monotonic_ns()))
         {
+            let begun_ns = process::monotonic_ns();
             let (rows, _) = tables::read(tables, keys, columns, self.possible_cpus, false)?;
             sockets.remember(keys, &rows);
+            sockets.pace.rest(begun_ns, process::monotonic_ns());
         }
         let Some(mut namer) = self.namer.take() else { return Ok(()) };
         let seen = self.all().nth(self.named).expect("a clause has its tables").maps["SEEN"].as_fd();
@@ -360,12 +366,12 @@ impl Session {
 
     fn stop(mut self, end: End) -> Result<Outcome> {
         // Before the programs are taken off, which takes time, and once more for what came in that time.
-        self.remember()?;
+        self.remember(true)?;
         self.enabled.stop()?;
         for beside in &mut self.beside {
             beside.stop()?;
         }
-        self.remember()?;
+        self.remember(true)?;
         self.clear_live();
         if self.stopped.is_some() {
             self.enabled.stop_slow()?;

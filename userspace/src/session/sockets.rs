@@ -8,10 +8,12 @@ use anyhow::Result;
 use probes_common::account::{ACCOUNT_FAMILY, ACCOUNT_NAMESPACE};
 
 use super::accounts::Accounts;
+use super::buffers::Buffers;
+use super::pace::Pace;
 use super::sums::{At, Lost, Sums};
 use crate::merge::functions;
 use crate::merge::rows::{Merge, Rows};
-use crate::merge::value::{Aggregation, KeyValue, Row};
+use crate::merge::value::{Aggregation, KeyValue, Row, Value};
 use crate::program::field::{Field, Kind, Owner};
 use crate::program::layout::Layout;
 use crate::program::scope::Scope;
@@ -43,6 +45,8 @@ pub struct Sockets {
     named: HashMap<SocketAddr, BTreeSet<(u64, u64)>>,
     /// None: the rows are a part of what the kernel counts.
     accounts: Option<Accounts>,
+    /// Of [`Sockets::remember`], which needs the whole table.
+    pub pace: Pace,
 }
 
 /// In place of a process.
@@ -64,6 +68,7 @@ impl Sockets {
             asked: HashSet::new(),
             named: HashMap::new(),
             accounts,
+            pace: Pace::default(),
         };
         sockets.look_up();
         Ok(sockets)
@@ -108,7 +113,9 @@ impl Sockets {
         let (layout, reader) = (Layout::of(columns), KeyReader::new(keys, |name| scope.field(name)));
         let mut shown = Shown { keys: Vec::new(), numbers: HashMap::new() };
         let mut merge = Merge::regrouping(&layout, 1);
-        let open = self.survey.sockets().map(|(_, socket)| socket.inode).collect();
+        let open: HashMap<u64, Option<u32>> =
+            self.survey.sockets().map(|(_, socket)| (socket.inode, socket.rcvbuf)).collect();
+        let mut buffers = Buffers::new(columns);
         let mut sums = Sums::new(other.firings());
         for (key, row) in rows.iter() {
             let (values, mut kept) = (reader.read(key), Kept::new(keys, key));
@@ -123,18 +130,27 @@ impl Sockets {
             }
             let values =
                 view.shown.iter().map(|key| self.value(key, scope.field(key.name()), &kept, &values)).collect();
-            merge.add(&[shown.number(values)], row);
+            let number = shown.number(values);
+            if buffers.are_shown() {
+                buffers.note(number, self.inodes(&kept).iter().filter_map(|inode| *open.get(inode)?));
+            }
+            merge.add(&[number], row);
         }
-        let values =
-            |row: &[u64]| columns.iter().map(|column| functions::value(&column.function, &layout, row)).collect();
+        let values = |number: Option<u64>, row: &[u64]| {
+            let mut values: Vec<Value> =
+                columns.iter().map(|column| functions::value(&column.function, &layout, row)).collect();
+            buffers.complete(number, &mut values);
+            values
+        };
         let rows = merge.finish();
-        let named =
-            rows.iter().map(|(key, row)| Row { keys: shown.keys[key[0] as usize].clone(), values: values(row) });
+        let named = rows
+            .iter()
+            .map(|(key, row)| Row { keys: shown.keys[key[0] as usize].clone(), values: values(Some(key[0]), row) });
         let accounts = self
             .accounts
             .as_mut()
             .map(|accounts| accounts.since(&self.survey, &sums, |class| class_name(scope, class)));
-        let other = other.iter().next().map(|(_, row)| values(row));
+        let other = other.iter().next().map(|(_, row)| values(None, row));
         Ok((Aggregation { rows: named.collect(), other }, accounts.unwrap_or_default()))
     }
 
@@ -182,13 +198,13 @@ impl Sockets {
     }
 
     /// Whether the socket that lost it is one of those that are open.
-    fn at(&self, kept: &Kept, open: &HashSet<u64>) -> At {
+    fn at(&self, kept: &Kept, open: &HashMap<u64, Option<u32>>) -> At {
         match kept.socket() {
             0 => match kept.local().and_then(|local| self.bound(kept.account.namespace, local)) {
-                Some((_, inodes)) if inodes.iter().all(|inode| open.contains(inode)) => At::Similar,
+                Some((_, inodes)) if inodes.iter().all(|inode| open.contains_key(inode)) => At::Similar,
                 _ => At::Unknown,
             },
-            inode if open.contains(&inode) => At::Open,
+            inode if open.contains_key(&inode) => At::Open,
             inode => At::Closed(inode),
         }
     }
