@@ -82,6 +82,8 @@ const SEND_MEMORY: u8 = 28;
 const SEND_ARGUMENTS: u8 = 29;
 const SEND_FAILED: u8 = 30;
 
+const CUT_CLASS: u8 = CUT as u8;
+
 /// What a send returned. ECONNREFUSED is what an earlier datagram met: this one was not sent.
 const ERRORS: [(i32, u8); 17] = [
     (libc::EMSGSIZE, MTU),
@@ -240,7 +242,7 @@ pub fn counted(class: u16) -> Counted {
         CHECKSUM => Counted::Namespace(AtSocket::Perhaps),
         NO_SOCKET | LENGTH | LENGTH_OR_MULTICAST | ARRIVAL => Counted::Namespace(AtSocket::Never),
         MEMORY => Counted::Memory,
-        CLOSED => Counted::Nowhere,
+        CLOSED | REFUSED | CUT_CLASS => Counted::Nowhere,
         _ => Counted::Elsewhere,
     }
 }
