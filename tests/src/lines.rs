@@ -3,7 +3,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::patience;
 
@@ -55,13 +55,22 @@ impl Lines {
 
     /// The first complete line that begins with `start`.
     pub fn wait_for(&self, start: &str) -> Result<String> {
+        self.wait_for_line(|line| line.starts_with(start)).with_context(|| format!("no line `{start}...`"))
+    }
+
+    /// The first complete line that has `words` in it.
+    pub fn wait_for_words(&self, words: &str) -> Result<String> {
+        self.wait_for_line(|line| line.contains(words)).with_context(|| format!("no line with `{words}`"))
+    }
+
+    fn wait_for_line(&self, is_it: impl Fn(&str) -> bool) -> Result<String> {
         self.wait(|seen| {
             let text = String::from_utf8_lossy(&seen.bytes);
             text.split_inclusive('\n')
-                .find(|line| line.starts_with(start) && line.ends_with('\n'))
+                .find(|line| is_it(line) && line.ends_with('\n'))
                 .map(|line| line.trim_end().to_owned())
         })
-        .map_err(|why| anyhow::anyhow!("no line `{start}...`: {why}; there was:\n{}", self.text()))
+        .map_err(|why| anyhow::anyhow!("{why}; there was:\n{}", self.text()))
     }
 
     /// Everything, once nobody can write any more.
