@@ -20,7 +20,7 @@ static SKB_SK: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static SKB_DEV: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
-static SKB_LEN: Global<u32> = Global::new(UNKNOWN_OFFSET);
+pub static SKB_LEN: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static SKB_DATA_LEN: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
@@ -32,7 +32,7 @@ static SKB_TRANSPORT: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static SKB_HEAD: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
-static SKB_DATA: Global<u32> = Global::new(UNKNOWN_OFFSET);
+pub static SKB_DATA: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static SKB_END: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
@@ -67,6 +67,8 @@ static SOCK_NET: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static SOCK_PROTOCOL: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
+static SOCK_TYPE: Global<u32> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
 static SOCK_RCVBUF: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static SOCK_FILL: Global<u32> = Global::new(UNKNOWN_OFFSET);
@@ -87,6 +89,7 @@ static NET_NUMBER: Global<u32> = Global::new(UNKNOWN_OFFSET);
 pub type Firing = MaybeUninit<UdpFiring>;
 
 const UDP: u16 = 17;
+const SOCK_DGRAM: u16 = 2;
 /// As they lie in the packet.
 const IPV4: u16 = 0x0800u16.to_be();
 const IPV6: u16 = 0x86ddu16.to_be();
@@ -143,7 +146,7 @@ pub fn account((class, family): (u32, u32), firing: &mut Firing) {
 /// 4 or 6, of a socket of UDP. None: it is of another protocol.
 #[inline(always)]
 pub fn socket_family(sk: Kernel<true>) -> Option<u32> {
-    if sk.read::<u16>(SOCK_PROTOCOL.load()) != UDP {
+    if sk.read::<u16>(SOCK_PROTOCOL.load()) != UDP || sk.read::<u16>(SOCK_TYPE.load()) != SOCK_DGRAM {
         return None;
     }
     match sk.read::<u16>(SOCK_FAMILY.load()) {
@@ -198,9 +201,9 @@ pub fn read_destination(firing: &mut Firing, read: impl Fn(u64) -> Option<u64>) 
 
 /// Whose it is, and its buffer.
 #[inline(always)]
-fn read_local(sk: Kernel<true>, firing: &mut Firing) {
+fn read_local<const DIRECT: bool>(sk: Kernel<DIRECT>, firing: &mut Firing) {
     let at = firing.as_mut_ptr();
-    let net = Kernel::<true>(sk.read::<u64>(SOCK_NET.load()) as *const u8);
+    let net = Kernel::<DIRECT>(sk.read::<u64>(SOCK_NET.load()) as *const u8);
     // SAFETY: `at` is this program's own stack.
     unsafe {
         addr_of_mut!((*at).socket).write(if wants(FACT_SOCKET) { inode_of(sk) } else { 0 });
@@ -224,11 +227,17 @@ pub fn sender(skb: Kernel<true>, firing: &Firing) -> Option<u64> {
     (sent != 0).then(|| skb.read(SKB_SK.load()))
 }
 
-/// What the socket tells that would have got the packet. False: it is none of UDP, but one that listens to all packets.
+/// What the socket tells that would have got the packet. False: it is none of UDP, but one that listens to all packets, or
+/// a raw one for those of UDP.
 #[inline(always)]
-pub fn read_receiver(skb: Kernel<true>, sk: Kernel<true>, family: u32, firing: &mut Firing) -> bool {
+pub fn read_receiver<const DIRECT: bool>(
+    skb: Kernel<true>,
+    sk: Kernel<DIRECT>,
+    family: u32,
+    firing: &mut Firing,
+) -> bool {
     let at = firing.as_mut_ptr();
-    if sk.read::<u16>(SOCK_PROTOCOL.load()) != UDP {
+    if sk.read::<u16>(SOCK_PROTOCOL.load()) != UDP || sk.read::<u16>(SOCK_TYPE.load()) != SOCK_DGRAM {
         return false;
     }
     if wants(FACT_PACKET) {
@@ -393,7 +402,7 @@ fn read_ipv6(network: u64, firing: &mut Firing) -> Option<u64> {
 }
 
 #[inline(always)]
-fn read_at<T>(address: u64) -> Option<T> {
+pub fn read_at<T>(address: u64) -> Option<T> {
     // SAFETY: the helper checks the address.
     unsafe { bpf_probe_read_kernel(address as *const T) }.ok()
 }

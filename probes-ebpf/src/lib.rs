@@ -3,12 +3,14 @@
 // On the host only clippy reads this crate, and knows no BPF registers.
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+pub mod arrival;
 pub mod atomic;
 pub mod call;
 pub mod clause;
 pub mod datagram;
 pub mod lives;
 pub mod loss;
+pub mod refused;
 pub mod site;
 pub mod stacks;
 pub mod target;

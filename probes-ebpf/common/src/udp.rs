@@ -60,11 +60,28 @@ pub const CUT: u32 = REASON_NAMED - 2;
 pub const NO_CLASS: u8 = 0;
 /// Class of what is no loss.
 pub const NO_LOSS: u8 = REASON_NAMED as u8 - 1;
+/// Classes of more than one reason, where function and reason say no more: what the packet itself tells, or what was noted
+/// before, makes another of the following of them.
+pub const LENGTH_OR_MULTICAST: u8 = 19;
+pub const AT_SOCKET: u8 = 22;
+pub const ARRIVAL: u8 = 23;
+
+pub const BUFFER: u8 = crate::account::BUFFER_FULL as u8;
+pub const MEMORY: u8 = 2;
+pub const NO_SOCKET: u8 = 3;
+pub const CHECKSUM: u8 = 4;
+pub const LENGTH: u8 = 6;
+pub const FILTER_OR_POLICY: u8 = 25;
+pub const MULTICAST: u8 = 26;
+
 /// In place of a class: the function decides, by the row of [`Places::by_site`] that the low bits say.
 pub const BY_SITE: u8 = 0x80;
 pub const SITE_ROWS: usize = 4;
 /// Error numbers that a send can return.
 pub const ERRORS_MAX: usize = 1024;
+/// Beside a class: it is no loss of UDP where the row [`TAKERS`] of the function says so.
+pub const UNLESS_TAKER: u8 = 0x40;
+pub const TAKERS: usize = 3;
 
 /// The only value of the map `PLACES`: how a reason and the function that freed the packet become a class.
 #[repr(C)]

@@ -13,6 +13,7 @@ pub mod tables;
 pub mod target;
 pub mod verifier;
 pub mod walk;
+pub mod witness;
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -75,6 +76,7 @@ pub struct Enabled {
     programs: Vec<Program>,
     links: Vec<OwnedFd>,
     walkers: Option<Walkers>,
+    witness: Option<witness::Loaded>,
     sampler: Option<(OwnedFd, Sampling)>,
     points: Option<Loaded>,
     attached: Attached,
@@ -161,6 +163,7 @@ fn look_up(provider: &Provider, probes: &[Probe]) -> Found {
     tracepoints.push("sys_enter");
     let members: Vec<_> = arch::MEMBERS.iter().chain(&target::MEMBERS).chain(provider.members).copied().collect();
     functions.extend(provider.walk.map(|_| walk::FUNCTION));
+    functions.extend(provider.witness.map(|witness| witness.function));
     Btf::of_running_kernel().map(|btf| btf.look_up(&tracepoints, &members, &functions)).unwrap_or_default()
 }
 
@@ -256,6 +259,7 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
         })?),
         None => None,
     };
+    let witness = witness::load(provider, found, &linked, |name| linked.instructions(name, &parts, &descriptors))?;
     let sampler = match (provider.sampler, request.sampling) {
         (Some(name), Some(sampling)) => {
             let insns = linked.instructions(name, &parts, &descriptors)?;
@@ -284,6 +288,7 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
         programs,
         links: Vec::new(),
         walkers,
+        witness,
         sampler,
         points,
         attached: Attached::default(),
@@ -385,6 +390,9 @@ impl Enabled {
                 .map_err(features::refused)?;
             self.links.push(link);
         }
+        if let Some(witness) = &self.witness {
+            self.links.extend(witness.attach(|name| self.maps[name].as_fd())?);
+        }
         if let Some((program, sampling)) = &self.sampler {
             self.samplers = Some(Samplers::attach(*sampling, program.as_fd())?);
         }
@@ -439,6 +447,9 @@ impl Enabled {
     /// Detaches all programs and waits until none of them runs any more.
     pub fn stop(&mut self) -> Result<()> {
         self.end()?;
+        if let Some(witness) = &self.witness {
+            witness.end(|name| self.maps[name].as_fd())?;
+        }
         self.samplers_end();
         // Once entries are no more seen, a return without one says nothing of what was before.
         let began_before = (!self.attached.links.is_empty()).then(|| self.ledger(LossKind::BeganBefore)).transpose()?;
@@ -509,6 +520,7 @@ impl Enabled {
 
     fn loaded(&self) -> impl Iterator<Item = (&'static str, &OwnedFd)> {
         let own = self.programs.iter().map(|program| (program.probe.name, &program.program));
+        let own = own.chain(self.witness.iter().map(|witness| (witness.function, &witness.program)));
         own.chain(self.points.iter().flat_map(Loaded::programs))
     }
 

@@ -156,7 +156,7 @@ impl Btf {
                 .collect(),
             offsets: members
                 .iter()
-                .filter_map(|(name, path)| Some(((*name, *path), self.offset(*ids.get(name)?, path)?)))
+                .filter_map(|(name, path)| Some(((*name, *path), self.bits(*ids.get(name)?, path)?)))
                 .collect(),
         }
     }
@@ -172,15 +172,15 @@ impl Btf {
             .flatten()
     }
 
-    /// Byte offset of `a.b` in a struct.
-    fn offset(&self, id: u32, path: &str) -> Option<u32> {
+    /// Offset of `a.b` in a struct, in bits.
+    fn bits(&self, id: u32, path: &str) -> Option<u32> {
         let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
         let (bits, member) = self.member(id, first)?;
         let inner = match rest {
-            Some(rest) => self.offset(member, rest)?,
+            Some(rest) => self.bits(member, rest)?,
             None => 0,
         };
-        Some(bits / 8 + inner)
+        bits.checked_add(inner)
     }
 
     /// Bit offset and type of a member, also of one in an anonymous struct or union.
@@ -223,13 +223,18 @@ pub struct Found {
     pub arguments: HashMap<String, u32>,
     /// BTF id by tracepoint.
     pub tracepoints: HashMap<String, u32>,
-    /// Byte offset by struct and path.
-    pub offsets: HashMap<(&'static str, &'static str), u32>,
+    /// Offset by struct and path, in bits.
+    offsets: HashMap<(&'static str, &'static str), u32>,
 }
 
 impl Found {
     pub fn offset(&self, structure: &'static str, path: &'static str) -> Option<u32> {
-        self.offsets.get(&(structure, path)).copied()
+        self.offsets.get(&(structure, path)).map(|bits| bits / 8)
+    }
+
+    /// The byte in which a bit field begins, and with which of its bits, counted from the lowest.
+    pub fn bit(&self, structure: &'static str, path: &'static str) -> Option<(u32, u32)> {
+        self.offsets.get(&(structure, path)).map(|bits| (bits / 8, bits % 8))
     }
 }
 
@@ -282,6 +287,26 @@ mod tests {
         assert_eq!(
             (found.offset("outer", "a"), found.offset("outer", "b"), found.offset("outer", "c")),
             (Some(0), Some(4), None)
+        );
+    }
+
+    /// A struct { int a : 3, b : 5, c : 2; }: the widths stand in the upper bytes of the offsets.
+    #[test]
+    fn bit_fields_are_found_in_their_bytes() {
+        let strings = b"\0bits\0a\0b\0c\0";
+        let mut types: Vec<u32> = vec![0, KIND_INT << 24, 4, 32];
+        types.extend([1, 1 << 31 | KIND_STRUCT << 24 | 3, 4, 6, 1, 3 << 24, 8, 1, 5 << 24 | 3, 10, 1, 2 << 24 | 8]);
+        let body: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut file: Vec<u8> = [0x0001_eb9fu32, 24, 0, body.len() as u32, body.len() as u32, strings.len() as u32]
+            .iter()
+            .flat_map(|word| word.to_ne_bytes())
+            .collect();
+        file.extend(&body);
+        file.extend(strings);
+        let found = Btf::parse(file).unwrap().look_up(&[], &[("bits", "b"), ("bits", "c"), ("bits", "d")], &[]);
+        assert_eq!(
+            (found.bit("bits", "b"), found.bit("bits", "c"), found.bit("bits", "d")),
+            (Some((0, 3)), Some((1, 0)), None)
         );
     }
 

@@ -159,6 +159,7 @@ pub static PROVIDER: Provider = Provider {
     large_values: Some(("CALLS", THREADS_IN_ADVANCE)),
     whose: Whose::Current,
     walk: None,
+    witness: None,
     members: &[],
     globals,
     map_entries: |facts| {

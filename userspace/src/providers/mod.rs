@@ -59,6 +59,8 @@ pub struct Provider {
     pub whose: Whose,
     /// Programs that walk over all threads at the beginning and for a report.
     pub walk: Option<Walk>,
+    /// What older kernels need beside the tracepoints. Not together with a walk.
+    pub witness: Option<Witness>,
     /// Struct members that its globals are made of.
     pub members: &'static [(&'static str, &'static str)],
     /// Constants of its object.
@@ -136,6 +138,18 @@ pub enum At {
     /// The first instruction of a function, and where it returns. Kernel: 5.5 and BTF.
     Entry,
     Return,
+}
+
+/// A program at the return from a function of the kernel (fexit), that notes what a tracepoint behind it does not tell.
+/// Kernel: 5.5 (x86_64), 6.0 (arm64). What the others cannot tell then stays untold.
+#[derive(Debug, Clone, Copy)]
+pub struct Witness {
+    pub function: &'static str,
+    pub program: &'static str,
+    /// Whether the tracepoints of this kernel leave it to be told.
+    pub is_needed: fn(&Found) -> bool,
+    /// A map of one word: 1 as long as the program is attached.
+    pub attached: &'static str,
 }
 
 /// A tracepoint or function with the programs that can be attached to it.

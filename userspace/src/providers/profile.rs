@@ -63,6 +63,7 @@ pub static PROVIDER: Provider = Provider {
     large_values: None,
     whose: Whose::Current,
     walk: None,
+    witness: None,
     members: &[],
     globals: |_, facts| vec![("FACTS", facts.to_ne_bytes().to_vec())],
     map_entries: |_| Vec::new(),

@@ -169,6 +169,7 @@ pub static PROVIDER: Provider = Provider {
     points: None,
     large_values: None,
     whose: Whose::Another,
+    witness: None,
     walk: Some(Walk { at_start: "at_start", at_end: "at_end" }),
     members: &[
         ("task_struct", "__state"),

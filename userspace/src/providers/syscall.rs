@@ -92,6 +92,7 @@ pub static PROVIDER: Provider = Provider {
     large_values: None,
     whose: Whose::Current,
     walk: None,
+    witness: None,
     members: &[
         ("task_struct", "thread_info.status"),
         ("task_struct", "thread_info.flags"),

@@ -8,7 +8,7 @@ use probes_common::udp::{FACT_CUT, FACT_DEVICE, FACT_KSTACK, FACT_PACKET, FACT_S
 
 use super::syscall::call_registers;
 use super::udp_reasons::{self, Reasons};
-use super::{At, Constant, Content, Holders, Kernel, Probe, Provider, TextFaults, Whose};
+use super::{At, Constant, Content, Holders, Kernel, Probe, Provider, TextFaults, Whose, Witness};
 use crate::program::field::{Common, Field, Half, Kind, Names, Owner, Source, Unit};
 use crate::program::tree::Type;
 use crate::render::lost::{self, Lost};
@@ -138,7 +138,7 @@ static FIELDS: [Field; 24] = [
 ];
 
 /// Globals of the object, by where they are in the kernel's structs: probes-ebpf/src/datagram.rs.
-const OFFSETS: [(&str, (&str, &str)); 35] = [
+const OFFSETS: [(&str, (&str, &str)); 36] = [
     ("SKB_SK", ("sk_buff", "sk")),
     ("SKB_DEV", ("sk_buff", "dev")),
     ("SKB_LEN", ("sk_buff", "len")),
@@ -163,6 +163,7 @@ const OFFSETS: [(&str, (&str, &str)); 35] = [
     ("SOCK_PEER_PORT", ("sock", "__sk_common.skc_dport")),
     ("SOCK_NET", ("sock", "__sk_common.skc_net.net")),
     ("SOCK_PROTOCOL", ("sock", "sk_protocol")),
+    ("SOCK_TYPE", ("sock", "sk_type")),
     ("SOCK_RCVBUF", ("sock", "sk_rcvbuf")),
     ("SOCK_FILL", ("sock", "sk_backlog.rmem_alloc.counter")),
     ("SOCK_SOCKET", ("sock", "sk_socket")),
@@ -176,11 +177,22 @@ const OFFSETS: [(&str, (&str, &str)); 35] = [
     ("UDP_QUEUE", ("udp_sock", "reader_queue")),
 ];
 
-const MEMBERS: [(&str, &str); OFFSETS.len()] = {
-    let mut members = [("", ""); OFFSETS.len()];
+/// The same of bits: probes-ebpf/src/arrival.rs. Where they lie in their bytes is a second global.
+const BITS: [(&str, &str, &str); 3] = [
+    ("SKB_SUMMED", "SKB_SUMMED_BIT", "csum_complete_sw"),
+    ("SKB_VALID", "SKB_VALID_BIT", "csum_valid"),
+    ("SKB_KIND", "SKB_KIND_BIT", "pkt_type"),
+];
+
+const MEMBERS: [(&str, &str); OFFSETS.len() + BITS.len()] = {
+    let mut members = [("", ""); OFFSETS.len() + BITS.len()];
     let mut at = 0;
     while at < OFFSETS.len() {
         members[at] = OFFSETS[at].1;
+        at += 1;
+    }
+    while at < members.len() {
+        members[at] = ("sk_buff", BITS[at - OFFSETS.len()].2);
         at += 1;
     }
     members
@@ -244,6 +256,10 @@ fn globals(kernel: &Kernel, facts: u32) -> Vec<Constant> {
         ("CALL_FIFTH", word(arguments[4])),
     ]);
     globals.extend(CALLS.map(|(name, number)| (name, word(number as u32))));
+    for (name, bit_name, member) in BITS {
+        let (byte, bit) = kernel.btf.bit("sk_buff", member).unwrap_or((UNKNOWN_OFFSET, 0));
+        globals.extend([(name, word(byte)), (bit_name, word(bit))]);
+    }
     globals
 }
 
@@ -300,7 +316,7 @@ pub static PROVIDER: Provider = Provider {
     fields: &FIELDS,
     firing_bytes: size_of::<UdpFiring>() as u16,
     firing_texts: None,
-    minimum_kernel: "5.10 with BTF (reasons: 5.17; the receiving socket: 6.11)",
+    minimum_kernel: "5.10 with BTF (the receiving socket always: 6.11)",
     dtrace_probe: "udp:::drop",
     dtrace_names: &[],
     dtrace_before: None,
@@ -324,6 +340,13 @@ pub static PROVIDER: Provider = Provider {
     large_values: None,
     whose: Whose::Nobody,
     walk: None,
+    witness: Some(Witness {
+        function: "__udp_enqueue_schedule_skb",
+        program: "enqueued",
+        // Later ones tell at the tracepoint what it would.
+        is_needed: |found| found.arguments.get(TRACEPOINT).is_some_and(|arguments| *arguments <= 2),
+        attached: "NOTED",
+    }),
     members: &MEMBERS,
     globals,
     map_entries,

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::fs;
 use std::sync::OnceLock;
 
-use probes_common::account::BUFFER_FULL;
 use probes_common::udp::{
-    BY_SITE, CUT, ERRORS_MAX, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX, SITE_ROWS, SITES_MAX,
+    ARRIVAL, AT_SOCKET, BUFFER as RCVBUF, BY_SITE, CHECKSUM, CUT, ERRORS_MAX, FILTER_OR_POLICY, LENGTH,
+    LENGTH_OR_MULTICAST, MEMORY, MULTICAST, NO_CLASS, NO_LOSS, NO_SOCKET, Places, REASON_NAMED, REASONS_MAX, SITE_ROWS,
+    SITES_MAX, TAKERS, UNLESS_TAKER,
 };
 
 use super::{AtSocket, Counted};
@@ -14,7 +15,7 @@ use crate::btf::Btf;
 use crate::program::field::Names;
 
 /// What people read, by the class's number.
-const CLASSES: [&str; 31] = [
+const CLASSES: [&str; 35] = [
     "",
     "receive buffer full",
     "udp_mem exhausted",
@@ -23,7 +24,7 @@ const CLASSES: [&str; 31] = [
     "bad checksum at the reader's copy",
     "bad length",
     "socket filter",
-    "policy or encapsulation",
+    "policy",
     "reverse path filter",
     "netfilter",
     "fragments incomplete",
@@ -40,6 +41,10 @@ const CLASSES: [&str; 31] = [
     "receive buffer, udp_mem, filter or policy",
     "no socket, bad checksum or length",
     "reverse path filter or no route",
+    "socket filter or policy",
+    "multicast without listener",
+    "encapsulation",
+    "not forwarded: larger than the MTU, TTL or policy",
     "send buffer full",
     "refused by the other side",
     "send not permitted",
@@ -51,12 +56,7 @@ const CLASSES: [&str; 31] = [
 /// Of [`CUT`].
 const TRUNCATED: &str = "truncated by the reader";
 
-const RCVBUF: u8 = BUFFER_FULL as u8;
-const MEMORY: u8 = 2;
-const NO_SOCKET: u8 = 3;
-const CHECKSUM: u8 = 4;
 const CHECKSUM_AT_COPY: u8 = 5;
-const LENGTH: u8 = 6;
 const FILTER: u8 = 7;
 const POLICY: u8 = 8;
 const REVERSE_PATH: u8 = 9;
@@ -69,18 +69,17 @@ const QDISC: u8 = 15;
 const CLOSED: u8 = 16;
 const BACKLOG: u8 = 17;
 const COPY: u8 = 18;
-const LENGTH_OR_MULTICAST: u8 = 19;
 const MTU: u8 = 20;
 const ROUTE: u8 = 21;
-const AT_SOCKET: u8 = 22;
-const ARRIVAL: u8 = 23;
 const REVERSE_PATH_OR_ROUTE: u8 = 24;
-const SEND_BUFFER: u8 = 25;
-const REFUSED: u8 = 26;
-const NOT_PERMITTED: u8 = 27;
-const SEND_MEMORY: u8 = 28;
-const SEND_ARGUMENTS: u8 = 29;
-const SEND_FAILED: u8 = 30;
+const ENCAPSULATION: u8 = 27;
+const NOT_FORWARDED: u8 = 28;
+const SEND_BUFFER: u8 = 29;
+const REFUSED: u8 = 30;
+const NOT_PERMITTED: u8 = 31;
+const SEND_MEMORY: u8 = 32;
+const SEND_ARGUMENTS: u8 = 33;
+const SEND_FAILED: u8 = 34;
 
 const CUT_CLASS: u8 = CUT as u8;
 
@@ -105,7 +104,7 @@ const ERRORS: [(i32, u8); 17] = [
     (libc::EADDRNOTAVAIL, SEND_ARGUMENTS),
 ];
 
-/// Rows of [`Places::by_site`]: the reason says nothing; it says checksum; there is none.
+/// Rows of [`Places::by_site`]: the reason says nothing; it says checksum; there is none. [`TAKERS`] is the last.
 const UNTOLD: u8 = 0;
 const OF_CHECKSUM: u8 = 1;
 const WITHOUT_REASONS: u8 = 2;
@@ -116,12 +115,13 @@ const PREFIX: &str = "SKB_DROP_REASON_";
 const REASONS: [(&str, u8); 27] = [
     ("NOT_SPECIFIED", BY_SITE | UNTOLD),
     ("UDP_CSUM", BY_SITE | OF_CHECKSUM),
-    ("SOCKET_RCVBUFF", RCVBUF),
-    ("PROTO_MEM", MEMORY),
+    // Of raw sockets, too.
+    ("SOCKET_RCVBUFF", RCVBUF | UNLESS_TAKER),
+    ("PROTO_MEM", MEMORY | UNLESS_TAKER),
     ("NO_SOCKET", NO_SOCKET),
     ("PKT_TOO_SMALL", LENGTH),
-    ("SOCKET_FILTER", FILTER),
-    ("XFRM_POLICY", POLICY),
+    ("SOCKET_FILTER", FILTER | UNLESS_TAKER),
+    ("XFRM_POLICY", POLICY | UNLESS_TAKER),
     ("IP_RPFILTER", REVERSE_PATH),
     ("NETFILTER_DROP", NETFILTER),
     ("FRAG_REASM_TIMEOUT", FRAGMENTS_LATE),
@@ -145,9 +145,11 @@ const REASONS: [(&str, u8); 27] = [
 ];
 
 /// Functions that free packets, and what that means in each row.
-const SITES: [(&str, [u8; 3]); 41] = [
+const SITES: [(&str, [u8; 3]); 51] = [
     ("udp_queue_rcv_one_skb", [POLICY, CHECKSUM, AT_SOCKET]),
     ("udpv6_queue_rcv_one_skb", [POLICY, CHECKSUM, AT_SOCKET]),
+    ("__udp_queue_rcv_skb", [POLICY, CHECKSUM, AT_SOCKET]),
+    ("__udpv6_queue_rcv_skb", [POLICY, CHECKSUM, AT_SOCKET]),
     ("__udp_enqueue_schedule_skb", [MEMORY, MEMORY, MEMORY]),
     ("__udp4_lib_rcv", [LENGTH_OR_MULTICAST, CHECKSUM, ARRIVAL]),
     ("__udp6_lib_rcv", [LENGTH_OR_MULTICAST, CHECKSUM, ARRIVAL]),
@@ -164,8 +166,12 @@ const SITES: [(&str, [u8; 3]); 41] = [
     ("udp_destruct_common", [CLOSED, CLOSED, CLOSED]),
     ("udp_destruct_sock", [CLOSED, CLOSED, CLOSED]),
     ("udpv6_destruct_sock", [CLOSED, CLOSED, CLOSED]),
-    ("udp_encap_rcv", [POLICY, CHECKSUM, POLICY]),
-    ("xfrm4_udp_encap_rcv", [POLICY, CHECKSUM, POLICY]),
+    // Taken from the socket for another protocol, and counted as received.
+    ("udp_encap_rcv", [ENCAPSULATION, ENCAPSULATION, ENCAPSULATION]),
+    ("xfrm4_udp_encap_rcv", [ENCAPSULATION, ENCAPSULATION, ENCAPSULATION]),
+    ("__xfrm4_udp_encap_rcv", [ENCAPSULATION, ENCAPSULATION, ENCAPSULATION]),
+    ("xfrm6_udp_encap_rcv", [ENCAPSULATION, ENCAPSULATION, ENCAPSULATION]),
+    ("__xfrm6_udp_encap_rcv", [ENCAPSULATION, ENCAPSULATION, ENCAPSULATION]),
     ("ip_defrag", [FRAGMENTS_BAD, FRAGMENTS_BAD, FRAGMENTS_BAD]),
     ("ip_frag_queue", [FRAGMENTS_BAD, FRAGMENTS_BAD, FRAGMENTS_BAD]),
     ("ipv6_frag_rcv", [FRAGMENTS_BAD, FRAGMENTS_BAD, FRAGMENTS_BAD]),
@@ -174,6 +180,8 @@ const SITES: [(&str, [u8; 3]); 41] = [
     ("ip6_frag_expire", [FRAGMENTS_LATE, FRAGMENTS_LATE, FRAGMENTS_LATE]),
     ("inet_frag_rbtree_purge", [FRAGMENTS_LATE, FRAGMENTS_LATE, FRAGMENTS_LATE]),
     ("ip_rcv_finish_core", [REVERSE_PATH_OR_ROUTE, REVERSE_PATH_OR_ROUTE, REVERSE_PATH_OR_ROUTE]),
+    ("ip_forward", [NOT_FORWARDED, NOT_FORWARDED, NOT_FORWARDED]),
+    ("ip6_forward", [NOT_FORWARDED, NOT_FORWARDED, NOT_FORWARDED]),
     ("neigh_invalidate", [NEIGHBOUR, NEIGHBOUR, NEIGHBOUR]),
     ("__neigh_event_send", [NEIGHBOUR_QUEUE, NEIGHBOUR_QUEUE, NEIGHBOUR_QUEUE]),
     ("__dev_queue_xmit", [QDISC, QDISC, QDISC]),
@@ -188,6 +196,9 @@ const SITES: [(&str, [u8; 3]); 41] = [
     ("tpacket_rcv", [NO_LOSS, NO_LOSS, NO_LOSS]),
     ("packet_rcv_spkt", [NO_LOSS, NO_LOSS, NO_LOSS]),
     ("raw_rcv", [NO_LOSS, NO_LOSS, NO_LOSS]),
+    ("raw_rcv_skb", [NO_LOSS, NO_LOSS, NO_LOSS]),
+    ("rawv6_rcv", [NO_LOSS, NO_LOSS, NO_LOSS]),
+    ("rawv6_rcv_skb", [NO_LOSS, NO_LOSS, NO_LOSS]),
     ("ip6_mc_input", [NO_LOSS, NO_LOSS, NO_LOSS]),
 ];
 
@@ -237,10 +248,12 @@ fn of_kernel() -> &'static [(String, u32)] {
 /// v6.18 net/ipv4/udp.c: UDP_MIB_INERRORS, UDP_MIB_NOPORTS, UDP_MIB_IGNOREDMULTI, udp_drops_inc().
 pub fn counted(class: u16) -> Counted {
     match u8::try_from(class).unwrap_or(NO_CLASS) {
-        RCVBUF | CHECKSUM_AT_COPY | FILTER | POLICY | COPY | AT_SOCKET => Counted::Namespace(AtSocket::Always),
+        RCVBUF | CHECKSUM_AT_COPY | FILTER | POLICY | COPY | AT_SOCKET | FILTER_OR_POLICY => {
+            Counted::Namespace(AtSocket::Always)
+        }
         // At the socket where it has a filter, which is shown nothing that is wrong.
         CHECKSUM => Counted::Namespace(AtSocket::Perhaps),
-        NO_SOCKET | LENGTH | LENGTH_OR_MULTICAST | ARRIVAL => Counted::Namespace(AtSocket::Never),
+        NO_SOCKET | LENGTH | LENGTH_OR_MULTICAST | MULTICAST | ARRIVAL => Counted::Namespace(AtSocket::Never),
         MEMORY => Counted::Memory,
         CLOSED | REFUSED | CUT_CLASS => Counted::Nowhere,
         _ => Counted::Elsewhere,
@@ -283,6 +296,7 @@ fn build(reasons: &[(String, u32)], kallsyms: &str) -> Places {
         for (row, class) in classes.iter().enumerate() {
             places.by_site[row][slot] = *class;
         }
+        places.by_site[TAKERS][slot] = if classes.iter().all(|class| *class == NO_LOSS) { NO_LOSS } else { NO_CLASS };
         slot += 1;
     }
     places
@@ -320,10 +334,11 @@ mod tests {
     /// As the kernel side looks.
     fn class(places: &Places, reason: u32, location: u64) -> u8 {
         let by = places.by_reason[reason as usize];
-        if by & BY_SITE == 0 {
-            return by;
-        }
         let site = places.starts.iter().rposition(|start| *start <= location).unwrap_or(0);
+        if by & BY_SITE == 0 {
+            let is_taken = by & UNLESS_TAKER != 0 && places.by_site[TAKERS][site] == NO_LOSS;
+            return if is_taken { NO_LOSS } else { by & !UNLESS_TAKER };
+        }
         places.by_site[usize::from(by & !BY_SITE)][site]
     }
 
@@ -345,6 +360,14 @@ mod tests {
     }
 
     #[test]
+    fn what_a_raw_socket_has_no_room_for_is_no_loss_of_udp() {
+        let places =
+            build(&[("SOCKET_RCVBUFF".to_owned(), 5)], "ffffffff81000000 t raw_rcv\nffffffff81000100 T other\n");
+        assert_eq!(class(&places, 5, 0xffffffff81000010), NO_LOSS);
+        assert_eq!(class(&places, 5, 0xffffffff81000110), RCVBUF);
+    }
+
+    #[test]
     fn kernels_without_reasons_have_functions() {
         let places = build(&[], KALLSYMS);
         assert_eq!(class(&places, 0, 0xffffffff81000010), ARRIVAL);
@@ -356,7 +379,11 @@ mod tests {
     fn every_class_has_a_name() {
         let classes = REASONS.iter().map(|(_, class)| *class).chain(SITES.iter().flat_map(|(_, classes)| *classes));
         for class in classes.filter(|class| class & BY_SITE == 0 && *class != NO_LOSS) {
-            assert!(!CLASSES[usize::from(class)].is_empty());
+            assert!(!CLASSES[usize::from(class & !UNLESS_TAKER)].is_empty());
+        }
+        for (class, name) in [(MULTICAST, "multicast without listener"), (FILTER_OR_POLICY, "socket filter or policy")]
+        {
+            assert_eq!(CLASSES[usize::from(class)], name);
         }
         assert!(CLASSES.len() <= CUT as usize && SITES.len() * 2 < SITES_MAX);
     }

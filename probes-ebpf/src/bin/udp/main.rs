@@ -11,20 +11,22 @@ use core::ptr::addr_of_mut;
 
 use aya_ebpf::{
     EbpfContext, Global,
-    macros::{btf_tracepoint, map},
+    macros::{btf_tracepoint, fexit, map},
     maps::Array,
-    programs::BtfTracePointContext,
+    programs::{BtfTracePointContext, FExitContext},
 };
 use probes_common::{
     stack::FRAMES_MAX,
     udp::{
-        BY_SITE, FACT_KSTACK, FACT_SENT, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX, SITE_ROWS, SITES_MAX,
+        ARRIVAL, AT_SOCKET, BY_SITE, CHECKSUM, FACT_KSTACK, FACT_SENT, FILTER_OR_POLICY, LENGTH_OR_MULTICAST, NO_CLASS,
+        NO_LOSS, Places, REASON_NAMED, REASONS_MAX, SITE_ROWS, SITES_MAX, TAKERS, UNLESS_TAKER,
     },
 };
 use probes_ebpf::{
+    arrival,
     clause::clause,
     datagram::{Firing, complete, family, read_packet, read_receiver, sender, wants},
-    stacks,
+    refused, stacks,
     task::Kernel,
 };
 
@@ -46,21 +48,35 @@ pub fn dropped(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// Only where the tracepoint tells no reason.
+#[fexit(function = "__udp_enqueue_schedule_skb")]
+pub fn enqueued(ctx: FExitContext) -> i32 {
+    refused::note(ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    0
+}
+
 #[inline(always)]
 fn is_loss(ctx: &BtfTracePointContext, firing: &mut Firing) -> bool {
     let skb = Kernel::<true>(ctx.arg(0));
     let Some(family) = family(skb) else { return false };
     let reason = if REASON_TOLD.load() != 0 { ctx.arg::<u32>(2) } else { 0 };
     let receiver: *const u8 = if SOCKET_TOLD.load() != 0 { ctx.arg(3) } else { core::ptr::null() };
-    let is_udp = if receiver.is_null() {
-        read_packet(skb, family, firing)
-    } else {
-        read_receiver(skb, Kernel::<true>(receiver), family, firing)
+    let refused = if REASON_TOLD.load() != 0 { None } else { refused::take(skb) };
+    let is_udp = match refused {
+        Some(refused) => read_receiver(skb, Kernel::<false>(refused.socket as *const u8), family, firing),
+        None if receiver.is_null() => read_packet(skb, family, firing),
+        None => read_receiver(skb, Kernel::<true>(receiver), family, firing),
     };
     if !is_udp {
         return false;
     }
-    let Some(class) = class_of(reason, ctx.arg(1)) else { return false };
+    let class = match refused {
+        Some(refused) => refused.class as u32,
+        None => match class_of(reason, ctx.arg(1)) {
+            Some(class) => closer(skb, (class, family), firing),
+            None => return false,
+        },
+    };
     complete(skb, (class, family), firing);
     if wants(FACT_SENT)
         && let Some(sender) = sender(skb, firing)
@@ -71,6 +87,22 @@ fn is_loss(ctx: &BtfTracePointContext, firing: &mut Firing) -> bool {
     // SAFETY: this program's own stack.
     unsafe { addr_of_mut!((*firing.as_mut_ptr()).kstack).write(kstack) };
     true
+}
+
+/// One reason out of a class of several, where something tells it.
+#[inline(always)]
+fn closer(skb: Kernel<true>, (class, family): (u32, u32), firing: &Firing) -> u32 {
+    const OF_SEVERAL: [u32; 3] = [ARRIVAL as u32, LENGTH_OR_MULTICAST as u32, AT_SOCKET as u32];
+    if class == OF_SEVERAL[0] || class == OF_SEVERAL[1] {
+        arrival::class_of(skb, (class as u8, family), firing).into()
+    } else if class == OF_SEVERAL[2] && arrival::has_bad_checksum(skb) {
+        CHECKSUM.into()
+    } else if class == OF_SEVERAL[2] && refused::are_noted() {
+        // No buffer has refused it.
+        FILTER_OR_POLICY.into()
+    } else {
+        class
+    }
 }
 
 /// What a reason and the function that freed the packet mean. None: no loss.
@@ -87,6 +119,9 @@ fn class_of(reason: u32, location: u64) -> Option<u32> {
         if by & BY_SITE != 0 {
             let site = site_of(&raw const (*places).starts, location);
             (*places).by_site[by as usize & (SITE_ROWS - 1)][site]
+        } else if by & UNLESS_TAKER != 0 {
+            let site = site_of(&raw const (*places).starts, location);
+            if (*places).by_site[TAKERS][site] == NO_LOSS { NO_LOSS } else { by & !UNLESS_TAKER }
         } else {
             by
         }
