@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use spoor_tests::losses::{self, Loss};
-use spoor_tests::net::{Family, Namespace, Net};
+use spoor_tests::net::{Beyond, Family, Namespace, Net};
 use spoor_tests::{Context, Finished, Report, Result, Row, ensure, ensure_eq, spoor, udp};
 
 crate::tests![
@@ -13,6 +13,7 @@ crate::tests![
     bad_checksum_at_the_readers_copy,
     bad_checksum_when_polled,
     filtered,
+    encapsulated,
     length_too_long,
     length_below_header,
     shorter_than_header,
@@ -32,6 +33,8 @@ crate::tests![
     neighbour_absent,
     neighbour_queue_full,
     queue_full,
+    too_large_to_forward,
+    what_a_raw_socket_has_no_room_for_is_not_lost,
     what_is_read_in_part_is_not_lost,
     sends_that_fail_are_the_kernels_to_tell,
     what_arrives_is_no_loss,
@@ -164,6 +167,10 @@ fn filtered() -> Result<()> {
     in_b(losses::filtered, &["socket filter", "socket filter or policy"], true)
 }
 
+fn encapsulated() -> Result<()> {
+    in_b(losses::encapsulated, &["encapsulation"], false)
+}
+
 const LENGTHS: [&str; 1] = ["bad length"];
 
 fn length_too_long() -> Result<()> {
@@ -235,9 +242,12 @@ fn memory_exhausted() -> Result<()> {
 
 /// Fragments have rows, datagrams have none.
 fn fragments_never_completed() -> Result<()> {
-    let net = Net::two()?;
-    let told = told(&net, KEYS, &[], || losses::never_completed(&net))?;
-    told.is(&net.b, &["fragments incomplete"], told.loss.lost_packets)
+    for family in Family::BOTH {
+        let net = Net::two()?;
+        let told = told(&net, KEYS, &[], || losses::never_completed(&net, family))?;
+        told.is(&net.b, &["fragments incomplete"], told.loss.lost_packets)?;
+    }
+    Ok(())
 }
 
 /// The one that overlaps is freed at once; the other, too, or when the time is over.
@@ -295,6 +305,35 @@ fn neighbour_queue_full() -> Result<()> {
 
 fn queue_full() -> Result<()> {
     in_a(losses::queue_full, &["queueing discipline"])
+}
+
+/// Lost where they were to be forwarded, which is neither where they came from nor where they were to go.
+fn too_large_to_forward() -> Result<()> {
+    for family in Family::BOTH {
+        let way = Beyond::with_mtu(1280)?;
+        let told = told(&way.net, "reason,netns,laddr,lport,process,family,sent", &[], || {
+            losses::too_large_to_forward(&way, family)
+        })?;
+        told.is(
+            &way.net.b,
+            &["larger than the MTU", "not forwarded: larger than the MTU, TTL or policy"],
+            told.loss.lost,
+        )?;
+        for row in told.rows(&way.net.b)? {
+            let (address, port) = (told.loss.to.ip().to_string(), told.loss.to.port().to_string());
+            ensure!(
+                row.is(&[("laddr", &address), ("lport", &port), ("process", "(no socket)"), ("sent", "0")])?,
+                "{:?} in {}",
+                row.keys,
+                told.run
+            );
+        }
+    }
+    Ok(())
+}
+
+fn what_a_raw_socket_has_no_room_for_is_not_lost() -> Result<()> {
+    in_b(losses::raw_socket_full, &[], false)
 }
 
 fn what_is_read_in_part_is_not_lost() -> Result<()> {

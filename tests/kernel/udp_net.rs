@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use spoor_tests::losses::{self, Loss};
-use spoor_tests::net::{Counters, Family, Namespace, Net, socket_drops};
+use spoor_tests::net::{Beyond, Counters, Family, Namespace, Net, socket_drops};
 use spoor_tests::{Context, Result, ensure, ensure_eq};
 
 crate::tests![
@@ -14,6 +14,7 @@ crate::tests![
     bad_checksum_large,
     bad_checksum_polled,
     filtered,
+    encapsulated,
     length_too_long,
     length_below_header,
     shorter_than_header,
@@ -21,6 +22,7 @@ crate::tests![
     closed_unread,
     truncated,
     connected_elsewhere,
+    raw_socket_full,
     reuse_port_full,
     gro_buffer_full,
     multicast_full,
@@ -37,6 +39,7 @@ crate::tests![
     no_route,
     send_buffer_full,
     queue_full,
+    too_large_to_forward,
 ];
 
 /// What moved in a namespace while something was lost.
@@ -156,6 +159,11 @@ fn filtered() -> Result<()> {
     in_b(losses::filtered, &["InErrors"], true)
 }
 
+/// The kernel has taken them for its own, and counts them as received.
+fn encapsulated() -> Result<()> {
+    in_b(losses::encapsulated, &[], false)
+}
+
 fn length_too_long() -> Result<()> {
     in_b(losses::length_too_long, &["InErrors"], false)
 }
@@ -182,6 +190,19 @@ fn truncated() -> Result<()> {
 
 fn connected_elsewhere() -> Result<()> {
     in_b(losses::connected_elsewhere, &["NoPorts"], false)
+}
+
+/// Nothing of UDP's is lost.
+fn raw_socket_full() -> Result<()> {
+    for family in Family::BOTH {
+        let net = Net::two()?;
+        let before = Counters::of(&net.b)?;
+        let loss = losses::raw_socket_full(&net, family)?;
+        ensure_eq!((loss.sent, loss.received), (100, 100), "sent and received, {family:?}");
+        let moved = Counters::of(&net.b)?.since(&before);
+        ensure!(!moved.contains_key(&family.counter("InErrors")), "{moved:?}");
+    }
+    Ok(())
 }
 
 fn reuse_port_full() -> Result<()> {
@@ -227,13 +248,18 @@ fn memory_exhausted() -> Result<()> {
 }
 
 fn fragments_never_completed() -> Result<()> {
-    let net = Net::two()?;
-    let moved = Moved::in_(&net.b, || losses::never_completed(&net))?;
-    ensure_eq!((moved.loss.lost, moved.loss.lost_packets), (12, 16), "datagrams and fragments");
-    for name in ["IpReasmTimeout", "IpReasmFails"] {
-        ensure_eq!(moved.counter(name), 12, "{name} in {:?}", moved.counters);
+    for (family, names) in
+        [(Family::V4, ["IpReasmTimeout", "IpReasmFails"]), (Family::V6, ["Ip6ReasmTimeout", "Ip6ReasmFails"])]
+    {
+        let net = Net::two()?;
+        let moved = Moved::in_(&net.b, || losses::never_completed(&net, family))?;
+        ensure_eq!((moved.loss.lost, moved.loss.lost_packets), (12, 16), "datagrams and fragments");
+        for name in names {
+            ensure_eq!(moved.counter(name), 12, "{name} in {:?}", moved.counters);
+        }
+        moved.udp_counters_are(&[])?;
     }
-    moved.udp_counters_are(&[])
+    Ok(())
 }
 
 fn fragments_overlapping() -> Result<()> {
@@ -326,4 +352,17 @@ fn queue_full() -> Result<()> {
     let moved = Moved::in_(&net.a, || losses::queue_full(&net))?;
     ensure_eq!(moved.counter("IpOutDiscards"), moved.loss.lost, "{:?}", moved.counters);
     moved.udp_counters_are(&[("UdpSndbufErrors".into(), moved.loss.lost)])
+}
+
+/// B counts what it could not forward, and what of that it may not take apart.
+fn too_large_to_forward() -> Result<()> {
+    for (family, names) in [(Family::V4, &["IpFragFails"][..]), (Family::V6, &["Ip6FragFails", "Ip6InTooBigErrors"])] {
+        let way = Beyond::with_mtu(1280)?;
+        let moved = Moved::in_(&way.net.b, || losses::too_large_to_forward(&way, family))?;
+        for name in names {
+            ensure_eq!(moved.counter(name), moved.loss.lost, "{name} in {:?}", moved.counters);
+        }
+        moved.udp_counters_are(&[])?;
+    }
+    Ok(())
 }

@@ -231,13 +231,13 @@ const WORKS: &[(&str, &str, &str, Work)] = &[
     (
         "udp-receiver",
         "ADDR:PORT OPTION...",
-        "1 recvfrom of each datagram that is there and 1 more (EAGAIN), on each socket; prints `ready PID PORT`; --rcvbuf BYTES, --rcvbufforce BYTES, --sockets N, --join GROUP%INDEX, --connect ADDR:PORT, --read all|none|N (of each socket), --room BYTES, --filter-drop, --reuse-port, --reuse-address, --gro, --poll (1 poll before), --bad-address (recvfrom to address 8)",
+        "1 recvfrom of each datagram that is there and 1 more (EAGAIN), on each socket; prints `ready PID PORT`; --rcvbuf BYTES, --rcvbufforce BYTES, --sockets N, --join GROUP%INDEX, --connect ADDR:PORT, --read all|none|N (of each socket), --room BYTES, --filter-drop, --reuse-port, --reuse-address, --gro, --encap (ESP in UDP), --poll (1 poll before), --bad-address (recvfrom to address 8)",
         udp::receiver,
     ),
     (
         "udp-sender",
         "ADDR:PORT N BYTES OPTION...",
-        "N sendto of BYTES; prints `ready PID PORT`, and how they ended; --sndbuf BYTES, --segment BYTES (UDP_SEGMENT), --df, --recverr, --connect",
+        "N sendto of BYTES; prints `ready PID PORT`, and how they ended; --sndbuf BYTES, --segment BYTES (UDP_SEGMENT), --df, --probe (as large as the device takes), --recverr, --connect",
         udp::sender,
     ),
     (

@@ -50,7 +50,7 @@ pub fn receiver(args: &Args, protocol: &Protocol) -> Did {
         args,
         1,
         &["--rcvbuf", "--rcvbufforce", "--sockets", "--join", "--connect", "--read", "--room"],
-        &["--filter-drop", "--reuse-port", "--reuse-address", "--gro", "--poll", "--bad-address"],
+        &["--filter-drop", "--reuse-port", "--reuse-address", "--gro", "--encap", "--poll", "--bad-address"],
     );
     let mut address: SocketAddr = args.number(0, "ADDR:PORT");
     let count = options.value("--sockets").unwrap_or(1);
@@ -112,6 +112,11 @@ fn bound(address: SocketAddr, options: &Options) -> Socket {
     if options.has("--gro") {
         const UDP_GRO: c_int = 104;
         set(&socket, libc::IPPROTO_UDP, UDP_GRO, 1);
+    }
+    if options.has("--encap") {
+        const UDP_ENCAP: c_int = 100;
+        const ESP_IN_UDP: c_int = 2;
+        try_set(&socket, libc::IPPROTO_UDP, UDP_ENCAP, ESP_IN_UDP, "no ESP in UDP in this kernel");
     }
     must(socket.bind(&address.into()), "bind");
     if let Some(group) = options.text("--join") {
@@ -199,7 +204,7 @@ const ENDS: [(&str, i32); 8] = [
 
 /// Prints `ready PID PORT`. Then sends, without ever waiting.
 pub fn sender(args: &Args, protocol: &Protocol) -> Did {
-    let options = Options::new(args, 3, &["--sndbuf", "--segment"], &["--df", "--recverr", "--connect"]);
+    let options = Options::new(args, 3, &["--sndbuf", "--segment"], &["--df", "--probe", "--recverr", "--connect"]);
     let to: SocketAddr = args.number(0, "ADDR:PORT");
     let (count, bytes): (u64, usize) = (args.number(1, "N"), args.number(2, "BYTES"));
     let socket = udp(to);
@@ -214,6 +219,12 @@ pub fn sender(args: &Args, protocol: &Protocol) -> Did {
         match to {
             SocketAddr::V4(_) => set(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
             SocketAddr::V6(_) => set(&socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
+        }
+    }
+    if options.has("--probe") {
+        match to {
+            SocketAddr::V4(_) => set(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE),
+            SocketAddr::V6(_) => set(&socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE),
         }
     }
     if options.has("--recverr") {
@@ -269,15 +280,29 @@ fn port(socket: &Socket) -> u16 {
 
 /// An option that socket2 does not know, or not for this family.
 fn set(socket: &Socket, level: c_int, name: c_int, value: c_int) {
+    if let Err(error) = setsockopt(socket, level, name, value) {
+        fail(format_args!("setsockopt {level} {name}: {error}"));
+    }
+}
+
+/// One that this kernel may not have.
+fn try_set(socket: &Socket, level: c_int, name: c_int, value: c_int, otherwise: &str) {
+    match setsockopt(socket, level, name, value) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
+            unsupported(otherwise);
+        }
+        set => must(set, "setsockopt"),
+    }
+}
+
+fn setsockopt(socket: &Socket, level: c_int, name: c_int, value: c_int) -> std::io::Result<()> {
     use std::os::fd::AsRawFd;
     // SAFETY: as long as said; the kernel only reads it.
     let ret = unsafe {
         let (fd, value, length) = (socket.as_raw_fd(), (&raw const value).cast(), size_of_val(&value) as u32);
         libc::setsockopt(fd, level, name, value, length)
     };
-    if ret != 0 {
-        fail(format_args!("setsockopt {level} {name}: {}", std::io::Error::last_os_error()));
-    }
+    if ret == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 fn must<T>(result: std::io::Result<T>, what: &str) -> T {

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use anyhow::Result;
 
 use super::packets::{datagram, send_as_udp, with_bad_checksum, with_length};
-use super::{CLOSED, Loss, PORT, b, did, receiver, send, sent_to_receiver};
+use super::{CLOSED, Loss, PORT, b, did, receiver, send, send_payload, sent_to_receiver};
+use crate::ensure_eq;
 use crate::net::{Family, HostSysctl, Net};
 
 const COUNT: u64 = 20;
@@ -17,6 +18,18 @@ pub fn receive_buffer_full(net: &Net, family: Family) -> Result<Loss> {
 /// The socket takes nothing.
 pub fn filtered(net: &Net, family: Family) -> Result<Loss> {
     sent_to_receiver(net, family, &["--filter-drop"], COUNT, 100)
+}
+
+/// The kernel takes ESP out of the socket's datagrams, and throws away what only keeps a way open (0xff alone). 10 that are
+/// too short to be either come through.
+pub fn encapsulated(net: &Net, family: Family) -> Result<Loss> {
+    const SHORT: u64 = 10;
+    let mut receiver = receiver(net, family, &["--encap"])?;
+    send_payload(net, b(family, PORT), COUNT, &[0xff])?;
+    send_payload(net, b(family, PORT), SHORT, b"1234")?;
+    let received = did(&receiver.run()?, "received")?;
+    ensure_eq!(received, SHORT, "short ones received");
+    Ok(Loss::new(b(family, PORT), COUNT + SHORT, received)?.at(receiver))
 }
 
 /// The memory of all UDP sockets together is used up: a buffer of 80 MB takes not all of 4000 x 1000 bytes. The

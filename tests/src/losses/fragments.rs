@@ -1,24 +1,29 @@
-//! Datagrams of IPv4 of which a part is missing, or comes twice.
+//! Datagrams of which a part is missing, or comes twice.
+use std::net::SocketAddr;
+
 use anyhow::Result;
 
-use super::packets::{Fragment, ip, send_as_ip};
-use super::path::v4;
+use super::packets::{Fragment, datagram, fragment, ip, send_as_fragments, send_as_ip};
 use super::{Loss, PORT, b};
 use crate::net::{Counters, Family, Net};
 
 /// 12 datagrams: of each comes the first fragment, of 4 the second one too, of none the last. B waits a second.
-pub fn never_completed(net: &Net) -> Result<Loss> {
-    net.b.sysctl("net/ipv4/ipfrag_time", "1")?;
+pub fn never_completed(net: &Net, family: Family) -> Result<Loss> {
+    let (time, timeout) = match family {
+        Family::V4 => ("net/ipv4/ipfrag_time", "IpReasmTimeout"),
+        Family::V6 => ("net/ipv6/ip6frag_time", "Ip6ReasmTimeout"),
+    };
+    net.b.sysctl(time, "1")?;
     let before = Counters::of(&net.b)?;
     let (first, second) = (Place { offset: 0 }, Place { offset: 24 });
-    let loss = send(net, 12, |id| if id <= 4 { vec![first, second] } else { vec![first] })?;
-    net.b.wait_for(|now| Ok(now.since(&before).get("IpReasmTimeout") >= Some(&loss.lost)))?;
+    let loss = send(net, family, 12, |id| if id <= 4 { vec![first, second] } else { vec![first] })?;
+    net.b.wait_for(|now| Ok(now.since(&before).get(timeout) >= Some(&loss.lost)))?;
     Ok(loss)
 }
 
-/// 10 datagrams: their second fragment begins in their first one, which is wrong in IPv4 since 4.19 too.
+/// 10 datagrams of IPv4: their second fragment begins in their first one, which is wrong since 4.19.
 pub fn overlapping(net: &Net) -> Result<Loss> {
-    send(net, 10, |_| vec![Place { offset: 0 }, Place { offset: 16 }])
+    send(net, Family::V4, 10, |_| vec![Place { offset: 0 }, Place { offset: 16 }])
 }
 
 /// Of 24 bytes, and not the last.
@@ -27,19 +32,25 @@ struct Place {
     offset: u16,
 }
 
-fn send(net: &Net, count: u16, fragments: impl Fn(u16) -> Vec<Place>) -> Result<Loss> {
-    let to = b(Family::V4, PORT);
-    let source = std::net::SocketAddr::new(Family::V4.a(), PORT);
-    let whole = super::packets::datagram(source, to, 40);
-    let (from, at) = (v4(source)?, v4(to)?);
+fn send(net: &Net, family: Family, count: u16, fragments: impl Fn(u16) -> Vec<Place>) -> Result<Loss> {
+    let to = b(family, PORT);
+    let from = SocketAddr::new(family.a(), PORT);
+    let whole = datagram(from, to, 40);
     let mut packets = Vec::new();
     for id in 1..=count {
         for Place { offset } in fragments(id) {
             let bytes = &whole[offset.into()..usize::from(offset) + 24];
-            packets.push(ip(from, at, &Fragment { id, offset, more: true, bytes })?);
+            let part = Fragment { id, offset, more: true, bytes };
+            packets.push(match (from, to) {
+                (SocketAddr::V4(from), SocketAddr::V4(to)) => ip(*from.ip(), *to.ip(), &part)?,
+                _ => fragment(&part)?,
+            });
         }
     }
-    send_as_ip(net, at, &packets)?;
+    match to {
+        SocketAddr::V4(to) => send_as_ip(net, *to.ip(), &packets)?,
+        SocketAddr::V6(to) => send_as_fragments(net, *to.ip(), &packets)?,
+    }
     let loss = Loss::new(to, count.into(), 0)?;
     Ok(Loss { lost_packets: packets.len() as u64, ..loss })
 }

@@ -14,14 +14,18 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use anyhow::{Context, Result, ensure};
 
 pub use arrival::{
-    bad_checksum_large, bad_checksum_polled, bad_checksum_small, filtered, length_below_header, length_too_long,
-    memory_exhausted, no_socket, receive_buffer_full, shorter_than_header,
+    bad_checksum_large, bad_checksum_polled, bad_checksum_small, encapsulated, filtered, length_below_header,
+    length_too_long, memory_exhausted, no_socket, receive_buffer_full, shorter_than_header,
 };
 pub use fragments::{never_completed, overlapping};
-pub use path::{firewall_input, firewall_output, neighbour_absent, neighbour_queue_full, spoofed_source};
+pub use path::{
+    firewall_input, firewall_output, neighbour_absent, neighbour_queue_full, spoofed_source, too_large_to_forward,
+};
 pub use reader::{bad_address, closed_unread, truncated};
 pub use sender::{larger_than_mtu, no_route, queue_full, send_buffer_full};
-pub use several::{connected_elsewhere, gro_buffer_full, multicast_full, multicast_unwanted, reuse_port_full};
+pub use several::{
+    connected_elsewhere, gro_buffer_full, multicast_full, multicast_unwanted, raw_socket_full, reuse_port_full,
+};
 
 use crate::net::{Family, Net};
 use crate::{Work, ensure_eq};
@@ -90,15 +94,18 @@ fn socket(net: &Net, address: IpAddr) -> Result<UdpSocket> {
 
 /// Each send succeeds, and everything has arrived when this returns.
 fn send(net: &Net, to: SocketAddr, count: u64, bytes: usize) -> Result<()> {
+    send_payload(net, to, count, &vec![b'x'; bytes])
+}
+
+fn send_payload(net: &Net, to: SocketAddr, count: u64, payload: &[u8]) -> Result<()> {
     let socket = socket(net, Family::of(to).any())?;
-    let payload = vec![b'x'; bytes];
     // A CPU's queue of what arrives holds 1000 (net.core.netdev_max_backlog).
     const AT_ONCE: u64 = 200;
     let mut left = count;
     while left > 0 {
         for _ in 0..left.min(AT_ONCE) {
-            let sent = socket.send_to(&payload, to).with_context(|| format!("send to {to}"))?;
-            ensure_eq!(sent, bytes, "bytes sent to {to}");
+            let sent = socket.send_to(payload, to).with_context(|| format!("send to {to}"))?;
+            ensure_eq!(sent, payload.len(), "bytes sent to {to}");
         }
         net.settle()?;
         left -= left.min(AT_ONCE);

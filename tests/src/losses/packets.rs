@@ -1,6 +1,6 @@
 //! Datagrams that no UDP socket would send.
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -61,6 +61,14 @@ pub fn send_as_udp(net: &Net, to: IpAddr, packet: &[u8], count: u64) -> Result<(
     send_all(net, &socket, to, packet, count)
 }
 
+/// Sends from A fragments of IPv6, each with the header of its kind.
+pub fn send_as_fragments(net: &Net, to: Ipv6Addr, fragments: &[Vec<u8>]) -> Result<()> {
+    let fragment = Protocol::from(libc::IPPROTO_FRAGMENT);
+    let socket = net.a.run(|| Socket::new(Domain::IPV6, Type::RAW, Some(fragment)).context("a raw socket"))?;
+    fragments.iter().try_for_each(|packet| send_one(&socket, to.into(), packet).context("send a fragment"))?;
+    net.settle()
+}
+
 /// Sends from A packets of IPv4 with their headers.
 pub fn send_as_ip(net: &Net, to: Ipv4Addr, packets: &[Vec<u8>]) -> Result<()> {
     // IPPROTO_RAW: the header comes with it.
@@ -103,6 +111,17 @@ pub fn ip(from: Ipv4Addr, to: Ipv4Addr, fragment: &Fragment) -> Result<Vec<u8>> 
     packet.extend([64, libc::IPPROTO_UDP as u8, 0, 0]);
     packet.extend(from.octets());
     packet.extend(to.octets());
+    packet.extend(fragment.bytes);
+    Ok(packet)
+}
+
+/// The header of a fragment in IPv6, and what it carries.
+pub fn fragment(fragment: &Fragment) -> Result<Vec<u8>> {
+    ensure!(fragment.offset.is_multiple_of(8), "offset {} is no multiple of 8", fragment.offset);
+    let place = fragment.offset | u16::from(fragment.more);
+    let mut packet = vec![libc::IPPROTO_UDP as u8, 0];
+    packet.extend(place.to_be_bytes());
+    packet.extend(u32::from(fragment.id).to_be_bytes());
     packet.extend(fragment.bytes);
     Ok(packet)
 }

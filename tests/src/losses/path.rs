@@ -1,13 +1,14 @@
 //! Lost between the sockets: for addresses, neighbours and rules.
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::packets::{Fragment, datagram, ip, send_as_ip};
 use super::sender::refused;
 use super::{CLOSED, Loss, PORT, b, did, receiver, sender, sent_to_receiver};
 use crate::ensure_eq;
-use crate::net::{Counters, Family, Hook, Net};
+use crate::net::{Beyond, Counters, Family, Hook, Net};
+use crate::patience;
 
 /// B would not send to where they say that they come from.
 pub fn spoofed_source(net: &Net) -> Result<Loss> {
@@ -36,6 +37,28 @@ pub fn firewall_output(net: &Net, family: Family) -> Result<Loss> {
     refused(net, b(family, PORT), 100, "eperm", &[])
 }
 
+/// The link behind B has an MTU of 1280, and who sends 1400 bytes does not care what is known of the way: B tells A of it.
+/// Who does care is told so (EMSGSIZE), and loses none.
+pub fn too_large_to_forward(way: &Beyond, family: Family) -> Result<Loss> {
+    const COUNT: u64 = 20;
+    const BYTES: u64 = 1400;
+    let (net, to) = (&way.net, SocketAddr::new(family.beyond(2), PORT));
+    // What has room comes through.
+    let receiver = way.c.run(|| UdpSocket::bind(to).context("bind beyond"))?;
+    receiver.set_read_timeout(Some(patience()))?;
+    let mut small = sender(net, to, 1, 100, &[])?;
+    ensure_eq!(did(&small.run()?, "sent")?, 1, "sends that end well");
+    ensure_eq!(receiver.recv(&mut [0; 200])?, 100, "bytes that came through");
+    let before = Counters::of(&net.a)?;
+    let mut large = sender(net, to, COUNT, BYTES, &["--probe"])?;
+    ensure_eq!(did(&large.run()?, "sent")?, COUNT, "sends that end well");
+    let told = if family == Family::V4 { "IcmpInDestUnreachs" } else { "Icmp6InPktTooBigs" };
+    net.a.wait_for(|now| Ok(now.since(&before).get(told) == Some(&COUNT)))?;
+    let mut careful = sender(net, to, COUNT, BYTES, &["--df"])?;
+    ensure_eq!(did(&careful.run()?, "emsgsize")?, COUNT, "sends that end in emsgsize");
+    Loss::new(to, COUNT, 0)
+}
+
 /// Nobody answers to an address on the link: three wait for it until A gives it up, three questions later.
 pub fn neighbour_absent(net: &Net) -> Result<Loss> {
     unresolved(net, 3)
@@ -59,7 +82,7 @@ fn unresolved(net: &Net, count: u64) -> Result<Loss> {
     Ok(Loss::new(to, count, 0)?.from(sender))
 }
 
-pub(super) fn v4(address: SocketAddr) -> Result<Ipv4Addr> {
+fn v4(address: SocketAddr) -> Result<Ipv4Addr> {
     match address {
         SocketAddr::V4(address) => Ok(*address.ip()),
         SocketAddr::V6(_) => bail!("{address} is not IPv4"),

@@ -18,6 +18,14 @@ impl Family {
         }
     }
 
+    /// On the link behind B: 10.78.0.HOST, fd00:78::HOST.
+    pub fn beyond(self, host: u8) -> IpAddr {
+        match self {
+            Family::V4 => Ipv4Addr::new(10, 78, 0, host).into(),
+            Family::V6 => Ipv6Addr::new(0xfd00, 0x78, 0, 0, 0, 0, 0, host.into()).into(),
+        }
+    }
+
     pub fn a(self) -> IpAddr {
         self.host(1)
     }

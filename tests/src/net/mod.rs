@@ -1,5 +1,6 @@
 //! Network namespaces of a test's own: one with loopback only, or two joined by a pair of devices, made by the kernel's
 //! messages alone. Everything in them goes when they are dropped.
+mod beyond;
 mod counters;
 mod family;
 mod firewall;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+pub use beyond::Beyond;
 pub use counters::{Counters, socket_drops};
 pub use family::Family;
 pub use firewall::Hook;
