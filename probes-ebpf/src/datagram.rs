@@ -237,7 +237,7 @@ pub fn read_receiver<const DIRECT: bool>(
     firing: &mut Firing,
 ) -> bool {
     let at = firing.as_mut_ptr();
-    if sk.read::<u16>(SOCK_PROTOCOL.load()) != UDP || sk.read::<u16>(SOCK_TYPE.load()) != SOCK_DGRAM {
+    if !is_of_udp(sk) {
         return false;
     }
     if wants(FACT_PACKET) {
@@ -255,7 +255,12 @@ pub fn read_receiver<const DIRECT: bool>(
     true
 }
 
-/// What the packet tells. False: it is not of UDP.
+#[inline(always)]
+fn is_of_udp<const DIRECT: bool>(sk: Kernel<DIRECT>) -> bool {
+    sk.read::<u16>(SOCK_PROTOCOL.load()) == UDP && sk.read::<u16>(SOCK_TYPE.load()) == SOCK_DGRAM
+}
+
+/// What the packet tells. False: it is not of UDP, or it is a copy that another socket has got.
 #[inline(always)]
 pub fn read_packet(skb: Kernel<true>, family: u32, firing: &mut Firing) -> bool {
     let at = firing.as_mut_ptr();
@@ -265,6 +270,9 @@ pub fn read_packet(skb: Kernel<true>, family: u32, firing: &mut Firing) -> bool 
     let sk = Kernel::<false>(skb.read::<u64>(SKB_SK.load()) as *const u8);
     // What has come in has an interface. What is queued at a socket has none of its own any more.
     let sent = skb.read::<u32>(SKB_INTERFACE.load()) == 0 && !sk.0.is_null();
+    if !sent && !sk.0.is_null() && !is_of_udp(sk) {
+        return false;
+    }
     let dev = skb.read::<u64>(SKB_DEV.load());
     let net = if !sk.0.is_null() {
         sk.read::<u64>(SOCK_NET.load())

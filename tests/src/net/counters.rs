@@ -52,7 +52,17 @@ fn two_lines_each(text: &str, counters: &mut BTreeMap<String, u64>) -> Result<()
 
 /// What the sockets of a port have dropped, in the order in which the kernel lists them.
 pub fn socket_drops(namespace: &Namespace, family: Family, port: u16) -> Result<Vec<u64>> {
-    let table = namespace.proc_net(if family == Family::V4 { "udp" } else { "udp6" })?;
+    drops_in(&namespace.proc_net(if family == Family::V4 { "udp" } else { "udp6" })?, port)
+}
+
+/// What raw sockets for UDP have dropped.
+pub fn raw_socket_drops(namespace: &Namespace, family: Family) -> Result<Vec<u64>> {
+    // In place of the port stands the protocol.
+    const UDP: u16 = libc::IPPROTO_UDP as u16;
+    drops_in(&namespace.proc_net(if family == Family::V4 { "raw" } else { "raw6" })?, UDP)
+}
+
+fn drops_in(table: &str, port: u16) -> Result<Vec<u64>> {
     let end = format!(":{port:04X}");
     let mut drops = Vec::new();
     for line in table.lines().skip(1) {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 pub use beyond::Beyond;
-pub use counters::{Counters, socket_drops};
+pub use counters::{Counters, raw_socket_drops, socket_drops};
 pub use family::Family;
 pub use firewall::Hook;
 pub use links::INDEX;
