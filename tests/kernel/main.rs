@@ -31,6 +31,7 @@ mod udp;
 mod udp_account;
 mod udp_asked;
 mod udp_net;
+mod udp_rsyslog;
 mod where_;
 
 use std::process::ExitCode;
@@ -88,6 +89,7 @@ const TOPICS: &[&[Test]] = &[
     udp::TESTS,
     udp_asked::TESTS,
     udp_account::TESTS,
+    udp_rsyslog::TESTS,
     differential::TESTS,
 ];
 
