@@ -193,11 +193,14 @@ fn bad_address() -> Result<()> {
 fn closed_unread() -> Result<()> {
     for family in Family::BOTH {
         let net = Net::two()?;
-        let trace = udp(&["--by", "reason,laddr,lport", "-d", "2s"]).start()?;
+        let trace = udp(&["--events"]).start()?;
         let loss = losses::closed_unread(&net, family)?;
-        let run = trace.finish()?;
-        let key = [("reason", "closed unread"), ("laddr", &family.b().to_string())];
-        ensure_eq!(run.report_with_loss()?.row(&key)?.value("datagrams")? as u64, loss.lost, "lost in {run}");
+        // All of a socket are freed at once.
+        trace.process.stdout.wait_for_words("closed unread")?;
+        let run = trace.interrupt()?;
+        let (address, port) = (format!("\"laddr\":\"{}\"", family.b()), format!("\"lport\":{}", loss.to.port()));
+        let is_ours = |line: &&str| line.contains("closed unread") && line.contains(&address) && line.contains(&port);
+        ensure_eq!(run.stdout.lines().filter(is_ours).count() as u64, loss.lost, "lost in {run}");
     }
     Ok(())
 }
@@ -451,14 +454,6 @@ fn stacks_are_those_of_the_kernel() -> Result<()> {
 
 /// With the arithmetic of what was seen at that socket.
 fn what_would_help_is_said() -> Result<()> {
-    // Packet, location, reason (5.17), socket (6.11). Where there is not even a reason, both are noted before; else nobody
-    // tells how large the buffer was.
-    let found = ::spoor::btf::Btf::of_running_kernel()?.look_up(&["kfree_skb"], &[], &[]);
-    if found.arguments.get("kfree_skb").is_none_or(|arguments| *arguments == 3) {
-        return spoor_tests::skip::skip(
-            "not supported: this kernel does not tell the socket of a packet that it frees",
-        );
-    }
     let net = Net::two()?;
     // Before 6.11 the kernel does not name the socket: it is found where somebody is.
     let _resident = resident(&net)?;

@@ -259,10 +259,10 @@ fn what_only_a_file_keeps_is_said_not_to_be_seen() -> Result<()> {
     Ok(())
 }
 
-/// Before 6.11 no loss names its socket; a port that nobody has has none in any kernel. Neither has a fill of 0.
+/// From 5.17 to 6.10 no loss names its socket; a port that nobody has has none in any kernel. Neither has a fill of 0.
 fn a_buffer_is_known_and_its_fill_only_where_the_kernel_tells() -> Result<()> {
     let found = ::spoor::btf::Btf::of_running_kernel()?.look_up(&["kfree_skb"], &[], &[]);
-    let is_named = found.arguments.get("kfree_skb").is_some_and(|arguments| *arguments > 3);
+    let is_named = found.arguments.get("kfree_skb").is_some_and(|arguments| *arguments != 3);
     for family in Family::BOTH {
         let net = Net::two()?;
         let _resident = resident(&net.b)?;
