@@ -6,11 +6,14 @@ use crate::cases::{What, Work};
 use crate::tool::Ended;
 use crate::worker::COMM;
 
-/// Calls of the worker, or nanoseconds that it was off the CPU.
+/// Calls of the worker, nanoseconds that it was off the CPU, or datagrams for which a receive buffer had no room.
 pub fn of(what: What, work: Work, end: &Ended) -> Result<u64> {
     match (what, work) {
-        (What::Spoor(_), Work::Calls) => spoor_calls(&end.stdout),
-        (What::Bpftrace(_), Work::Calls) => bpftrace_calls(&end.stdout),
+        (What::Spoor(_), Work::Calls | Work::Crowd | Work::FewCalls) => spoor_calls(&end.stdout),
+        (What::Bpftrace(_), Work::Calls | Work::Crowd | Work::FewCalls) => bpftrace_calls(&end.stdout),
+        (What::Peer(..), Work::FewCalls) => listed_calls(&end.stdout).or_else(|_| listed_calls(&end.stderr)),
+        (What::Spoor(_), Work::Flood | Work::Datagrams) => spoor_lost(&end.stdout),
+        (What::Bpftrace(_), Work::Flood | Work::Datagrams) => bpftrace_lost(&end.stdout),
         (What::Spoor(_), Work::Switches) => spoor_offcpu_ns(&end.stdout),
         (What::Bpftrace(_), Work::Switches) => Ok(bpftrace_sum(&end.stdout)),
         (What::Peer(..), Work::Switches) => Ok(listed_sum(&end.stdout) * 1_000),
@@ -22,8 +25,8 @@ pub fn of(what: What, work: Work, end: &Ended) -> Result<u64> {
 /// wait to whole microseconds.
 pub fn is_all(heard: u64, due: u64, work: Work) -> bool {
     match work {
-        Work::Calls => heard == due,
         Work::Switches => heard * 4 >= due * 3,
+        _ => heard == due,
     }
 }
 
@@ -75,6 +78,41 @@ fn bpftrace_calls(output: &str) -> Result<u64> {
         }
     }
     Ok(counted)
+}
+
+/// Of getppid in a table of system calls: second in its line if the name is the first, as `perf trace` and syscount have it,
+/// else fourth, as `strace -c` has it.
+fn listed_calls(output: &str) -> Result<u64> {
+    let line = output.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let line = line.into_iter().find(|words| words.contains(&"getppid")).context("a line with getppid")?;
+    let at = if line[0] == "getppid" { 1 } else { 3 };
+    Ok(line.get(at).context("calls")?.parse()?)
+}
+
+/// Datagrams that found a full buffer, in a report of `spoor udp --format json`.
+///
+/// Errors: something was lost.
+fn spoor_lost(report: &str) -> Result<u64> {
+    let report = spoor_report(report)?;
+    let lost = report["loss"]["total"].as_u64().context("loss.total")?;
+    ensure!(lost == 0, "spoor lost {}", report["loss"]);
+    let rows = report["rows"].as_array().context("rows")?.iter();
+    let full = rows.filter(|row| row["keys"]["reason"] == "receive buffer full");
+    Ok(full.filter_map(|row| row["values"]["datagrams"].as_u64()).sum())
+}
+
+/// The same of a map by reason, or of one number.
+fn bpftrace_lost(output: &str) -> Result<u64> {
+    let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let maps: Vec<Value> = lines.map(|line| line["data"]["@"].clone()).collect();
+    let of_map = |map: &Value| match map.as_object() {
+        Some(rows) => {
+            let full = rows.iter().filter(|(key, _)| key.starts_with("SKB_DROP_REASON_SOCKET_RCVBUFF"));
+            full.filter_map(|(_, count)| count.as_u64()).sum()
+        }
+        None => map.as_u64().unwrap_or(0),
+    };
+    Ok(maps.iter().map(of_map).sum())
 }
 
 /// Calls in all rows of a report of `spoor func --format json`, whatever it is aggregated by.

@@ -7,11 +7,11 @@ use spoor_tests::folder::Folder;
 use spoor_tests::{Context, Result, ensure};
 
 use crate::cases::{Links, What};
-use crate::report::{Line, Table};
+use crate::report::{Limit, Line, Table};
 use crate::rounds::Stage;
 use crate::stats::middle;
-use crate::tool::Tool;
-use crate::{busy, functions, hits, stacks};
+use crate::tool::{Tool, fd_infos};
+use crate::{busy, functions, hits, keys, programs, stacks};
 
 const KEYS: u64 = 10_240;
 const PACED_RATE: u64 = 500_000;
@@ -31,9 +31,13 @@ pub const ONCE: &[(&str, Once)] = &[
     ("func-latency", |stage| hits::hits(stage, &hits::LATENCY)),
     ("func-attach", functions::attach),
     ("func-list", functions::list),
+    ("udp-runs", programs::delivered),
+    ("programs", programs::programs),
+    ("keys", keys::keys),
+    ("own-cpu", keys::own_cpu),
 ];
 
-fn words(text: &str) -> Vec<String> {
+pub fn words(text: &str) -> Vec<String> {
     text.split(' ').map(str::to_owned).collect()
 }
 
@@ -43,7 +47,7 @@ pub fn ms(duration: Duration) -> f64 {
 
 pub fn push(table: &mut Table, name: &str, unit: &'static str, samples: &[f64], at_most: Option<f64>) {
     if let Some(middle) = middle(samples) {
-        table.lines.push(Line::new(name, unit, middle, at_most));
+        table.lines.push(Line::new(name, unit, middle, at_most.map(Limit::AtMost)));
     }
 }
 
@@ -144,6 +148,16 @@ fn number(file: &str, name: &str) -> Option<f64> {
     file.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
+/// What the maps and the programs of a process take in the kernel.
+pub fn kernel_bytes(pid: u32) -> Result<(f64, f64)> {
+    let (mut maps, mut programs) = (0.0, 0.0);
+    for info in fd_infos(pid)? {
+        let memlock = number(&info, "memlock:").unwrap_or(0.0);
+        if info.contains("map_type:") { maps += memlock } else { programs += memlock }
+    }
+    Ok((maps, programs))
+}
+
 /// Own memory and that of the maps, by what is asked.
 fn memory(stage: &mut Stage) -> Result<Table> {
     let mut table = Table::new("memory");
@@ -161,12 +175,7 @@ fn memory(stage: &mut Stage) -> Result<Table> {
             stage.worker.ask(&format!("keys {KEYS}"))?;
             let proc = format!("/proc/{}", tool.pid());
             own.push(number(&fs::read_to_string(format!("{proc}/status"))?, "VmHWM:").context("VmHWM")? / 1024.0);
-            let (mut map_bytes, mut program_bytes) = (0.0, 0.0);
-            for file in fs::read_dir(format!("{proc}/fdinfo"))? {
-                let info = fs::read_to_string(file?.path())?;
-                let memlock = number(&info, "memlock:").unwrap_or(0.0);
-                if info.contains("map_type:") { map_bytes += memlock } else { program_bytes += memlock }
-            }
+            let (map_bytes, program_bytes) = kernel_bytes(tool.pid())?;
             maps.push(map_bytes / (1 << 20) as f64);
             programs.push(program_bytes / (1 << 20) as f64);
             tool.interrupt()?;
@@ -205,7 +214,7 @@ fn interrupt(stage: &mut Stage) -> Result<Table> {
 /// Every call to a file: at a rate that has to be kept, and as fast as it goes.
 fn events(stage: &mut Stage) -> Result<Table> {
     let mut table = Table::new("events");
-    let seconds = if stage.rounds < 21 { 3 } else { 10 };
+    let seconds = if stage.quick { 3 } else { 10 };
     let folder = Folder::new()?;
     for (work, format, most) in [
         (format!("paced {PACED_RATE} {seconds}"), "text", Some(0.0)),
@@ -257,7 +266,7 @@ fn kept_lines(file: &str) -> Result<f64> {
 }
 
 /// The ledger's total: the last object, or what stderr says.
-fn lost(format: &str, file: &str, stderr: &str) -> Result<f64> {
+pub fn lost(format: &str, file: &str, stderr: &str) -> Result<f64> {
     if format == "json" {
         let text = fs::read(file)?;
         let last = text.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().context("a last line")?;
@@ -265,5 +274,6 @@ fn lost(format: &str, file: &str, stderr: &str) -> Result<f64> {
     }
     let lost =
         stderr.lines().filter_map(|line| line.strip_prefix("lost: ")?.split_whitespace().next()?.parse::<f64>().ok());
-    Ok(lost.sum())
+    // The sum of none is -0.
+    Ok(lost.sum::<f64>().abs())
 }

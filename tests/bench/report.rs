@@ -3,24 +3,32 @@ use serde_json::{Value, json};
 
 use crate::stats::Middle;
 
+/// What has to come out.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
 pub struct Line {
     name: String,
     unit: &'static str,
     middle: Middle,
-    at_most: Option<f64>,
+    limit: Option<Limit>,
 }
 
 impl Line {
-    pub fn new(name: &str, unit: &'static str, middle: Middle, at_most: Option<f64>) -> Line {
-        Line { name: name.to_owned(), unit, middle, at_most }
+    pub fn new(name: &str, unit: &'static str, middle: Middle, limit: Option<Limit>) -> Line {
+        Line { name: name.to_owned(), unit, middle, limit }
     }
 
     fn verdict(&self) -> String {
-        match self.at_most {
-            None => String::new(),
-            Some(most) if self.middle.median <= most => format!("at most {most}: reached"),
-            Some(most) => format!("at most {most}: MISSED"),
-        }
+        let (words, number, reached) = match self.limit {
+            None => return String::new(),
+            Some(Limit::AtMost(most)) => ("at most", most, self.middle.median <= most),
+            Some(Limit::AtLeast(least)) => ("at least", least, self.middle.median >= least),
+        };
+        format!("{words} {number}: {}", if reached { "reached" } else { "MISSED" })
     }
 }
 
@@ -52,9 +60,14 @@ impl Table {
 
     pub fn json(&self) -> Value {
         let line = |line: &Line| {
+            let (at_most, at_least) = match line.limit {
+                None => (None, None),
+                Some(Limit::AtMost(most)) => (Some(most), None),
+                Some(Limit::AtLeast(least)) => (None, Some(least)),
+            };
             json!({
                 "name": line.name, "unit": line.unit, "median": line.middle.median, "low": line.middle.low,
-                "high": line.middle.high, "samples": line.middle.samples, "at_most": line.at_most,
+                "high": line.middle.high, "samples": line.middle.samples, "at_most": at_most, "at_least": at_least,
             })
         };
         json!({ "case": self.name, "lines": self.lines.iter().map(line).collect::<Vec<_>>(), "notes": self.notes })

@@ -19,25 +19,57 @@ pub struct Stage<'a> {
     pub other: Worker,
     pub peers: Option<&'a Path>,
     pub rounds: usize,
+    /// A short look: shorter windows, too.
+    pub quick: bool,
+    /// Processes that do nothing, started when somebody asks for that many.
+    pub idle: Vec<Worker>,
 }
 
 impl Stage<'_> {
     /// The tool of a contender, attached; None: it is none.
-    pub fn start(&self, what: What, pinned: bool) -> Result<Option<Tool>> {
-        let (pid, other) = (self.worker.pid().to_string(), self.other.pid().to_string());
-        let fill = |text: &str| text.replace("{pid}", &pid).replace("{other}", &other);
-        let fill_all = |texts: &[&str]| texts.iter().map(|text| fill(text)).collect::<Vec<_>>();
-        let peers = || self.peers.context("there are no peers");
+    pub fn start(&mut self, what: What, pinned: bool) -> Result<Option<Tool>> {
+        let peers = self.peers;
+        let peers = || peers.context("there are no peers");
         Ok(Some(match what {
             What::Untraced | What::Floor(_) | What::Stacks(_) => return Ok(None),
             What::Spoor(args) => {
-                let mut args = fill_all(args);
+                let mut args = self.fill_all(args)?;
                 args.extend(["--format".to_owned(), "json".to_owned()]);
                 Tool::spoor(&args, pinned)?
             }
-            What::Bpftrace(program) => Tool::bpftrace(peers()?, &fill(program), None, pinned)?,
-            What::Peer(command, links) => Tool::peer(peers()?, &fill_all(command), links, pinned)?,
+            What::Bpftrace(program) => Tool::bpftrace(peers()?, &self.fill(program)?, None, pinned)?,
+            What::Peer(command, links) => {
+                Tool::peer(peers()?, &self.fill_all(command)?, links, self.worker.pid(), pinned)?
+            }
         }))
+    }
+
+    fn fill_all(&mut self, texts: &[&str]) -> Result<Vec<String>> {
+        texts.iter().map(|text| self.fill(text)).collect()
+    }
+
+    fn fill(&mut self, text: &str) -> Result<String> {
+        let mut text =
+            text.replace("{pid}", &self.worker.pid().to_string()).replace("{other}", &self.other.pid().to_string());
+        for (open, between) in [("{pids ", ","), ("{pid of ", " || pid == ")] {
+            if let Some((before, rest)) = text.split_once(open) {
+                let (number, after) = rest.split_once('}').context("a brace that closes")?;
+                let among = self.among(number.parse()?)?.join(between);
+                let first = if between == "," { "" } else { "pid == " };
+                text = format!("{before}{first}{among}{after}");
+            }
+        }
+        Ok(text)
+    }
+
+    /// So many processes, the worker in the middle.
+    fn among(&mut self, many: usize) -> Result<Vec<String>> {
+        while self.idle.len() + 1 < many {
+            self.idle.push(Worker::start()?);
+        }
+        let mut pids: Vec<String> = self.idle[..many - 1].iter().map(|worker| worker.pid().to_string()).collect();
+        pids.insert(pids.len() / 2, self.worker.pid().to_string());
+        Ok(pids)
     }
 }
 
@@ -70,10 +102,11 @@ pub fn run(case: &Case, stage: &mut Stage) -> Result<Table> {
         let (name, unit) = match goal.measure {
             Measure::Added { of, over } => (format!("{of} - {over}"), "ns"),
             Measure::Ratio { of, to } => (format!("{of} / {to}, of what they add"), "x"),
+            Measure::Kept { of } => (format!("{of}: throughput kept"), "x"),
         };
         let per_round = by_round(goal.measure, &samples);
         match middle(&per_round) {
-            Some(middle) => table.lines.push(Line::new(&name, unit, middle, goal.at_most)),
+            Some(middle) => table.lines.push(Line::new(&name, unit, middle, goal.limit)),
             None => table.notes.push(format!("{name}: no round in which both heard of everything")),
         }
     }
@@ -84,6 +117,7 @@ fn by_round(measure: Measure, samples: &Samples) -> Vec<f64> {
     let (left, right) = match measure {
         Measure::Added { of, over } => (of, over),
         Measure::Ratio { of, to } => (of, to),
+        Measure::Kept { of } => (of, UNTRACED),
     };
     let rounds = samples[left].iter().zip(&samples[right]).zip(&samples[UNTRACED]);
     rounds
@@ -92,6 +126,7 @@ fn by_round(measure: Measure, samples: &Samples) -> Vec<f64> {
             Some(match measure {
                 Measure::Added { .. } => left - right,
                 Measure::Ratio { .. } => (left - untraced) / (right - untraced),
+                Measure::Kept { .. } => untraced / left,
             })
         })
         .collect()

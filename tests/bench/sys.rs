@@ -1,7 +1,7 @@
 //! The raw calls of the benches, and all their unsafe code.
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -15,7 +15,12 @@ pub use spoor_tests::sys::{check, kill};
 pub struct Usage {
     pub status: i32,
     pub cpu: Duration,
+    /// The most memory that it had at once; not less than what we had when we started it.
+    pub memory_bytes: u64,
 }
+
+/// The number of the system call that waits for descriptors.
+pub const POLL: i64 = libc::SYS_poll;
 
 /// getppid with a first argument that the kernel does not look at.
 pub fn getppid(arg0: u64) {
@@ -99,7 +104,8 @@ pub fn wait(pid: u32) -> io::Result<Usage> {
         let mut usage: libc::rusage = std::mem::zeroed();
         check(libc::wait4(pid as i32, &mut status, 0, &mut usage).into())?;
         let time = |t: libc::timeval| Duration::from_secs(t.tv_sec as u64) + Duration::from_micros(t.tv_usec as u64);
-        Ok(Usage { status, cpu: time(usage.ru_utime) + time(usage.ru_stime) })
+        let cpu = time(usage.ru_utime) + time(usage.ru_stime);
+        Ok(Usage { status, cpu, memory_bytes: usage.ru_maxrss as u64 * 1024 })
     }
 }
 
@@ -132,6 +138,34 @@ pub fn bpf_programs() -> io::Result<usize> {
         }
         attributes[0] = attributes[1];
     }
+}
+
+/// What the kernel says of a program that is loaded.
+pub struct Program {
+    pub name: String,
+    pub run_time_ns: u64,
+    pub runs: u64,
+    /// Instructions that the verifier walked; 0 before 5.16.
+    pub verified: u64,
+}
+
+pub fn bpf_program(id: u32) -> io::Result<Program> {
+    const BPF_PROG_GET_FD_BY_ID: i32 = 13;
+    const BPF_OBJ_GET_INFO_BY_FD: i32 = 15;
+    // struct bpf_prog_info (v6.1 include/uapi/linux/bpf.h), in words: the name's 16 bytes at 8, run_time_ns 24, run_cnt 25,
+    // verified_insns 27.
+    let mut info = [0u64; 32];
+    let by_id = [id, 0, 0];
+    // SAFETY: as long as said; the kernel writes no more of `info` than it is told that there is.
+    unsafe {
+        let fd = check(libc::syscall(libc::SYS_bpf, BPF_PROG_GET_FD_BY_ID, by_id.as_ptr(), size_of_val(&by_id)))?;
+        let fd = OwnedFd::from_raw_fd(fd as i32);
+        let about = [fd.as_raw_fd() as u64 | (size_of_val(&info) as u64) << 32, info.as_mut_ptr() as u64];
+        check(libc::syscall(libc::SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, about.as_ptr(), size_of_val(&about)))?;
+    }
+    let name: Vec<u8> = info[8..10].iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
+    let name = String::from_utf8_lossy(&name).into_owned();
+    Ok(Program { name, run_time_ns: info[24], runs: info[25], verified: info[27] & 0xffff_ffff })
 }
 
 /// The kernel keeps the time and the number of runs of every program as long as this is open, whoever else wants it

@@ -80,23 +80,35 @@ impl Tool {
         Ok(tool)
     }
 
-    /// A peer that says nothing where it is seen while it works.
-    pub fn peer(folder: &Path, command: &[String], links: Links, pinned: bool) -> Result<Tool> {
+    /// A peer that says nothing where it is seen while it works. `traced`: the process that it works on.
+    pub fn peer(folder: &Path, command: &[String], links: Links, traced: u32, pinned: bool) -> Result<Tool> {
         let (program, args) = command.split_first().context("a command")?;
         let mut command = Command::new(program);
         sys::inside(&mut command, folder);
         command.args(args);
-        let links = match links {
-            Links::One => 1,
-            Links::EachCpu => sys::online_cpus(),
-        };
         let tool = Tool::start(command, pinned)?;
         let end = Instant::now() + spoor_tests::patience();
-        while tool.fd_infos()?.filter(|info| info.contains("link_type:")).count() < links {
+        while !tool.is_attached(links, traced)? {
             ensure!(Instant::now() < end, "{program} is not attached: {}", tool.stderr.text());
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(tool)
+    }
+
+    fn is_attached(&self, links: Links, traced: u32) -> Result<bool> {
+        let with = |mark: &str| -> Result<usize> { Ok(self.fd_infos()?.filter(|info| info.contains(mark)).count()) };
+        Ok(match links {
+            Links::One => with("link_type:")? >= 1,
+            Links::EachCpu => with("link_type:")? >= sys::online_cpus(),
+            Links::Traced => {
+                let status = std::fs::read_to_string(format!("/proc/{traced}/status"))?;
+                status.lines().any(|line| line.split_whitespace().eq(["TracerPid:", &self.pid().to_string()]))
+            }
+            Links::Polls => {
+                let poll = format!("{} ", sys::POLL);
+                std::fs::read_to_string(format!("/proc/{}/syscall", self.pid()))?.starts_with(&poll)
+            }
+        })
     }
 
     pub fn pid(&self) -> u32 {
@@ -112,10 +124,14 @@ impl Tool {
         fd_infos(self.pid())
     }
 
-    /// BPF programs that it holds.
+    /// BPF programs that it holds, by their ids.
+    pub fn loaded(&self) -> Result<BTreeSet<u32>> {
+        let id = |info: String| info.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok());
+        Ok(self.fd_infos()?.filter_map(id).collect())
+    }
+
     pub fn programs(&self) -> Result<usize> {
-        let id = |info: String| info.lines().find_map(|line| Some(line.strip_prefix("prog_id:")?.trim().to_owned()));
-        Ok(self.fd_infos()?.filter_map(id).collect::<BTreeSet<_>>().len())
+        Ok(self.loaded()?.len())
     }
 
     pub fn since_start(&self) -> Duration {
@@ -132,7 +148,8 @@ impl Tool {
         self.reaped = true;
         let stdout = String::from_utf8_lossy(&self.stdout.wait_closed()?).into_owned();
         let stderr = String::from_utf8_lossy(&self.stderr.wait_closed()?).into_owned();
-        if usage.status != 0 {
+        // Some tell by their end that they were interrupted.
+        if usage.status != 0 && usage.status != spoor_tests::sys::SIGINT {
             bail!("ended with status {:#x}: {stderr}", usage.status);
         }
         Ok(Ended { stdout, stderr, ending, usage })

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use spoor_tests::{Context, Result, bail};
 
 use crate::stats::median;
-use crate::{busy, switches, sys};
+use crate::{busy, crowd, datagrams, switches, sys};
 
 /// What it calls itself: nobody else on the machine has this name.
 pub const COMM: &str = "spoor-bench-hot";
@@ -106,6 +106,13 @@ pub fn run() -> Result<()> {
             Some("switches") => println!("{}", switches::timed(&mut best_ns)?),
             Some("paths") => println!("{}", switches::from_paths(number(1)?)?),
             Some("busy") => println!("{}", busy::spin_on(number(1)? as usize, number(2)?)?),
+            Some("crowd") => println!("{}", crowd::calls()?),
+            Some("few") => println!("{}", few()),
+            Some("flood") => println!("{}", datagrams::flood(&mut best_ns)?),
+            Some("datagrams") => println!("{}", datagrams::delivered(&mut best_ns)?),
+            Some("send") => println!("{}", datagrams::some(words.get(1).copied().unwrap_or_default(), number(2)?)?),
+            Some("spread") => println!("{}", spread(&mut best_ns, number(1)?)),
+            Some("around") => println!("{}", around(number(1)?, number(2)?)),
             Some("keys") => println!("{}", keys(number(1)?)),
             Some("paced") => println!("{}", paced(number(1)?, number(2)?)),
             Some("load") => {
@@ -175,6 +182,48 @@ fn hot(best_ns: &mut u64) -> String {
         Batches::measure(BATCHES_MAX, BATCH_CALLS, best_ns, || (0..BATCH_CALLS).for_each(|_| sys::getppid(0)))
     });
     format!("{} {}", batches.timed.len() as u64 * BATCH_CALLS, batches.answer())
+}
+
+/// The same without being quiet: a tracer that must run for each call finds a CPU.
+fn few() -> String {
+    const BATCH: u64 = 50;
+    let mut took_ns = Vec::new();
+    for _ in 0..GOOD_BATCHES {
+        let begin = sys::now_ns();
+        (0..BATCH).for_each(|_| sys::getppid(0));
+        took_ns.push((sys::now_ns() - begin) as f64 / BATCH as f64);
+    }
+    format!("{} {GOOD_BATCHES} {:.2}", GOOD_BATCHES as u64 * BATCH, median(&took_ns).unwrap_or(0.0))
+}
+
+/// Calls with `keys` first arguments, all of them once and then in no order: `calls ns-of-the-first good-batches ns-of-the-others`.
+fn spread(best_ns: &mut u64, keys: u64) -> String {
+    // Prime, so that it takes all of them.
+    const STRIDE: u64 = 2_654_435_761;
+    quietly(|| {
+        let begin = sys::now_ns();
+        (0..keys).for_each(|key| sys::getppid(black_box(key)));
+        let first_ns = (sys::now_ns() - begin) as f64 / keys as f64;
+        let mut at = 0;
+        let batches = Batches::measure(BATCHES_MAX, BATCH_CALLS, best_ns, || {
+            for _ in 0..BATCH_CALLS {
+                at = (at + STRIDE) % keys;
+                sys::getppid(at);
+            }
+        });
+        format!("{} {first_ns:.2} {}", keys + batches.timed.len() as u64 * BATCH_CALLS, batches.answer())
+    })
+}
+
+/// One after the other and again from the first, for so long.
+fn around(keys: u64, ms: u64) -> u64 {
+    let end = sys::now_ns() + ms * 1_000_000;
+    let mut done = 0;
+    while done < keys || sys::now_ns() < end {
+        (done..done + 100).for_each(|call| sys::getppid(call % keys));
+        done += 100;
+    }
+    done
 }
 
 fn is_good(ns: u64, best_ns: u64) -> bool {
