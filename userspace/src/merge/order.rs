@@ -1,6 +1,5 @@
 //! Rows in no order in, rows in the order in which they are printed out, and what `--top` left away.
 use std::cmp::Ordering;
-use std::mem;
 use std::sync::Arc;
 
 use super::value::{Aggregation, KeyValue, Row, Value};
@@ -41,14 +40,14 @@ pub struct Arranged {
 /// directions. By key, from left to right.
 pub fn arrange(aggregation: &mut Aggregation, order: Order) -> Arranged {
     let totals = totals(aggregation);
-    let table = Weights::of(&aggregation.rows);
     let rows = &aggregation.rows;
+    let table = Weights::of(rows);
     let by_value = |direction: Direction| {
         let table = &table;
         move |a: &u32, b: &u32| {
             let values = match direction {
-                Direction::Asc => table.row(*a).cmp(table.row(*b)),
-                Direction::Desc => table.row(*b).cmp(table.row(*a)),
+                Direction::Asc => table.compare(*a, *b),
+                Direction::Desc => table.compare(*b, *a),
             };
             values.then_with(|| compare_keys(&rows[*a as usize].keys, &rows[*b as usize].keys))
         }
@@ -59,19 +58,34 @@ pub fn arrange(aggregation: &mut Aggregation, order: Order) -> Arranged {
         indexes.select_nth_unstable_by(top, by_value(Direction::Desc));
         indexes.truncate(top);
     }
+    // Without a second list of them, and as if with one: what is equal stays as it was.
     match (order.by, order.direction) {
-        (SortBy::Value, direction) => indexes.sort_by(by_value(direction)),
-        (SortBy::Key, Direction::Asc) => indexes.sort_by(by_key),
-        (SortBy::Key, Direction::Desc) => indexes.sort_by(|a, b| by_key(b, a)),
+        (SortBy::Value, direction) => {
+            let by_value = by_value(direction);
+            indexes.sort_unstable_by(|a, b| by_value(a, b).then(a.cmp(b)));
+        }
+        (SortBy::Key, Direction::Asc) => indexes.sort_unstable_by(|a, b| by_key(a, b).then(a.cmp(b))),
+        (SortBy::Key, Direction::Desc) => indexes.sort_unstable_by(|a, b| by_key(b, a).then(a.cmp(b))),
     }
     let left_out = (rows.len() - indexes.len()) as u64;
-    let mut rows = mem::take(&mut aggregation.rows);
-    let take = |index: u32| {
-        let row = &mut rows[index as usize];
-        Row { keys: mem::take(&mut row.keys), values: mem::take(&mut row.values) }
-    };
-    aggregation.rows = indexes.into_iter().map(take).collect();
+    put_in_order(&mut aggregation.rows, indexes);
     Arranged { left_out, totals }
+}
+
+/// Keeps the rows that `order` names, in its order. In their place: a second list of a million rows would be the most memory
+/// that a report takes.
+fn put_in_order(rows: &mut Vec<Row>, mut order: Vec<u32>) {
+    for at in 0..order.len() {
+        // Whatever was here has been moved on to where the row that belongs here came from.
+        let mut from = order[at] as usize;
+        while from < at {
+            from = order[from] as usize;
+        }
+        rows.swap(at, from);
+        order[at] = from as u32;
+    }
+    rows.truncate(order.len());
+    rows.shrink_to_fit();
 }
 
 /// From left to right: numbers by value, signed ones with their sign, names and text by their bytes, stacks from their
@@ -130,27 +144,58 @@ fn compare_stacks(a: &Arc<Stack>, b: &Arc<Stack>) -> Ordering {
         .then_with(|| from_root(a).map(|frame| frame.address).cmp(from_root(b).map(|frame| frame.address)))
 }
 
-/// The weights of all values, computed once: a comparison of two histograms would add them up each time.
+/// The weights of all values, computed once: a comparison of two histograms would add them up each time. In a million rows
+/// they are what takes the memory, so they are no wider than they have to be.
 struct Weights {
     columns: usize,
-    cells: Vec<(i128, u64)>,
+    cells: Cells,
+}
+
+enum Cells {
+    /// Numbers alone, none of which is this small but for those that are unknown.
+    Narrow(Vec<i64>),
+    Wide(Vec<(i128, u64)>),
 }
 
 impl Weights {
     fn of(rows: &[Row]) -> Weights {
         let columns = rows.iter().map(|row| row.values.len()).max().unwrap_or(0);
-        let mut cells = Vec::with_capacity(rows.len() * columns);
-        for row in rows {
-            cells.extend(row.values.iter().map(Value::weight));
-            cells.extend(std::iter::repeat_n((i128::MIN, 0), columns - row.values.len()));
-        }
+        let cells = narrow(rows, columns).map_or_else(|| Cells::Wide(wide(rows, columns)), Cells::Narrow);
         Weights { columns, cells }
     }
 
-    fn row(&self, index: u32) -> &[(i128, u64)] {
-        let start = index as usize * self.columns;
-        &self.cells[start..start + self.columns]
+    fn compare(&self, a: u32, b: u32) -> Ordering {
+        let of = |row: u32| row as usize * self.columns..(row as usize + 1) * self.columns;
+        match &self.cells {
+            Cells::Narrow(cells) => cells[of(a)].cmp(&cells[of(b)]),
+            Cells::Wide(cells) => cells[of(a)].cmp(&cells[of(b)]),
+        }
     }
+}
+
+fn wide(rows: &[Row], columns: usize) -> Vec<(i128, u64)> {
+    let mut cells = Vec::with_capacity(rows.len() * columns);
+    for row in rows {
+        cells.extend(row.values.iter().map(Value::weight));
+        cells.extend(std::iter::repeat_n((i128::MIN, 0), columns - row.values.len()));
+    }
+    cells
+}
+
+/// None where a value needs more.
+fn narrow(rows: &[Row], columns: usize) -> Option<Vec<i64>> {
+    let narrow = |value: &Value| match value {
+        Value::Quantize(_) | Value::Lquantize { .. } | Value::Llquantize { .. } => None,
+        number => number.number().map_or(Some(i64::MIN), |n| i64::try_from(n).ok().filter(|n| *n > i64::MIN)),
+    };
+    let mut cells = Vec::with_capacity(rows.len() * columns);
+    for row in rows {
+        for value in &row.values {
+            cells.push(narrow(value)?);
+        }
+        cells.extend(std::iter::repeat_n(i64::MIN, columns - row.values.len()));
+    }
+    Some(cells)
 }
 
 fn totals(aggregation: &Aggregation) -> Vec<Option<Value>> {

@@ -50,6 +50,19 @@ fn smaller_values_come_first_and_ties_go_by_key() {
 }
 
 #[test]
+fn numbers_that_fit_64_bits_and_those_that_do_not_come_in_one_order() {
+    let number = |n: i128| (text(&n.to_string()), vec![Value::Int(n)]);
+    let smallest = i128::from(i64::MIN);
+    let unknown = (text("unknown"), vec![Value::Maybe(None)]);
+    let mut rows = table([number(5), number(smallest + 1), number(-5), unknown.clone()]);
+    arrange(&mut rows, ascending(SortBy::Value));
+    assert_eq!(keys(&rows), ["unknown", "-9223372036854775807", "-5", "5"]);
+    let mut rows = table([number(5), number(smallest), number(1 << 100), unknown]);
+    arrange(&mut rows, ascending(SortBy::Value));
+    assert_eq!(keys(&rows), ["unknown", "-9223372036854775808", "5", "1267650600228229401496703205376"]);
+}
+
+#[test]
 fn the_second_column_decides_where_the_first_is_equal() {
     let mut rows = table([
         (text("a"), vec![Value::Int(1), Value::Maybe(Some(9))]),

@@ -92,6 +92,22 @@ impl Rows {
         self.keys.chunks_exact(self.key_words).zip(self.values.chunks_exact(self.row_words))
     }
 
+    /// Gives the rows away, from the last to the first, and their memory as they go: whoever makes something larger of a
+    /// million of them does not hold both.
+    pub fn give(mut self, mut take: impl FnMut(&[u64], &[u64])) {
+        const AT_ONCE: usize = 1 << 16;
+        while !self.is_empty() {
+            let first = self.len().saturating_sub(AT_ONCE);
+            let keys = self.keys[first * self.key_words..].chunks_exact(self.key_words);
+            let values = self.values[first * self.row_words..].chunks_exact(self.row_words);
+            keys.zip(values).rev().for_each(|(key, row)| take(key, row));
+            self.keys.truncate(first * self.key_words);
+            self.values.truncate(first * self.row_words);
+            self.keys.shrink_to_fit();
+            self.values.shrink_to_fit();
+        }
+    }
+
     /// Firings in all rows.
     pub fn firings(&self) -> u64 {
         self.iter().map(|(_, row)| row[0]).sum()
@@ -164,6 +180,21 @@ mod tests {
         let mut merge = Merge::new(&layout, 1, Vec::new());
         merge.add(&[3], &vec![0; layout.words * 2]);
         assert!(merge.finish().is_empty());
+    }
+
+    /// More than are given at once.
+    #[test]
+    fn every_row_is_given_once() {
+        let layout = layout();
+        let mut merge = Merge::new(&layout, 1, Vec::new());
+        let many = (1 << 16) + 3;
+        (0..many).for_each(|key| merge.add(&[key], &[&[key + 1][..], &vec![0; layout.words - 1]].concat()));
+        let mut next = many;
+        merge.finish().give(|key, row| {
+            next -= 1;
+            assert_eq!((key[0], row[0]), (next, next + 1));
+        });
+        assert_eq!(next, 0);
     }
 
     proptest! {

@@ -438,7 +438,7 @@ impl Session {
                     report.accounts = accounts;
                     aggregation
                 }
-                _ => tables::aggregation(&self.plan.scope, keys, columns, &rows, &other),
+                _ => tables::aggregation(&self.plan.scope, keys, columns, rows, &other),
             };
             if let Some(stacks) = self.enabled.maps.get(attach::STACKS) {
                 texts::name(stacks.as_fd(), keys, &mut report.aggregation)?;

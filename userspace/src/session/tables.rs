@@ -57,12 +57,11 @@ fn text_words(keys: &[Key]) -> Vec<usize> {
 }
 
 /// Words into values and names.
-pub fn aggregation(scope: &Scope, keys: &[Key], columns: &[Column], rows: &Rows, other: &Rows) -> Aggregation {
+pub fn aggregation(scope: &Scope, keys: &[Key], columns: &[Column], rows: Rows, other: &Rows) -> Aggregation {
     let layout = Layout::of(columns);
     let reader = KeyReader::new(keys, |name| scope.field(name));
     let values = |row: &[u64]| columns.iter().map(|column| functions::value(&column.function, &layout, row)).collect();
-    Aggregation {
-        rows: rows.iter().map(|(key, row)| Row { keys: reader.read(key), values: values(row) }).collect(),
-        other: other.iter().next().map(|(_, row)| values(row)),
-    }
+    let mut named = Vec::with_capacity(rows.len());
+    rows.give(|key, row| named.push(Row { keys: reader.read(key), values: values(row) }));
+    Aggregation { rows: named, other: other.iter().next().map(|(_, row)| values(row)) }
 }
