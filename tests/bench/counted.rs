@@ -166,3 +166,26 @@ pub fn bpftrace_sum(output: &str) -> u64 {
 pub fn listed_sum(output: &str) -> u64 {
     output.lines().filter_map(|line| line.trim().parse::<u64>().ok()).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_found_in_the_tables_of_all_peers() {
+        let strace = " 99.83    0.158184          25      6297           getppid\n  0.17    0.000277          92         3 munmap\n";
+        assert_eq!(listed_calls(strace).unwrap(), 6297);
+        let perf =
+            "   syscall            calls  errors  total\n   getppid           163356      0  2050.716     0.010\n";
+        assert_eq!(listed_calls(perf).unwrap(), 163_356);
+        assert!(listed_calls("Tracing syscalls\n").is_err());
+    }
+
+    #[test]
+    fn only_datagrams_without_room_count_among_those_that_bpftrace_lists() {
+        let keyed = r#"{"type": "map", "data": {"@": {"SKB_DROP_REASON_SOCKET_RCVBUFF,0xffff88853837af40": 991, "SKB_DROP_REASON_NO_SOCKET,0x0": 3}}}"#;
+        assert_eq!(bpftrace_lost(keyed).unwrap(), 991);
+        assert_eq!(bpftrace_lost(r#"{"type": "map", "data": {"@": 7}}"#).unwrap(), 7);
+        assert_eq!(bpftrace_lost("").unwrap(), 0);
+    }
+}

@@ -66,7 +66,7 @@ fn one(keys: u64, stage: &mut Stage, folder: &Folder, runs: &mut Runs) -> Result
         "syscalls --by arg0 --where syscall==\"getppid\" --agg count() --top 0 --max-keys {keys} --map-memory 1G -p {} -o {file}",
         stage.worker.pid()
     );
-    let tool = Tool::spoor(&words(&args), true)?;
+    let tool = Tool::spoor(&words(&args), false)?;
     let traced = stage.worker.ask(&spread)?;
     let ([_, alone_first, alone_good, alone_again], [fired, first, good, again]) = (&alone[..], &traced[..]) else {
         bail!("the worker says {alone:?} and {traced:?}")

@@ -73,3 +73,20 @@ impl Table {
         json!({ "case": self.name, "lines": self.lines.iter().map(line).collect::<Vec<_>>(), "notes": self.notes })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limit_is_reached_at_the_number_itself_and_from_its_side_alone() {
+        let verdict = |median: f64, limit| {
+            let middle = Middle { median, low: median, high: median, samples: 1 };
+            Line::new("", "", middle, Some(limit)).verdict()
+        };
+        assert_eq!(verdict(0.93, Limit::AtLeast(0.93)), "at least 0.93: reached");
+        assert_eq!(verdict(0.92, Limit::AtLeast(0.93)), "at least 0.93: MISSED");
+        assert_eq!(verdict(0.93, Limit::AtMost(0.93)), "at most 0.93: reached");
+        assert_eq!(verdict(0.94, Limit::AtMost(0.93)), "at most 0.93: MISSED");
+    }
+}

@@ -14,10 +14,14 @@ const MARK: &str = "<!-- What follows is written by hand, and `bench --results` 
 
 pub fn write(file: &Path, tables: &[Table], stage: &Stage) -> Result<()> {
     let before = std::fs::read_to_string(file).unwrap_or_default();
-    let by_hand = before.split_once(MARK).map_or("\n", |(_, by_hand)| by_hand);
     let mut page = head(stage)?;
     tables.iter().for_each(|table| page += &format!("{}\n", table.markdown()));
-    Ok(std::fs::write(file, page + MARK + by_hand)?)
+    Ok(std::fs::write(file, page + by_hand(&before))?)
+}
+
+/// The mark and what is below it.
+fn by_hand(before: &str) -> String {
+    before.find(MARK).map_or_else(|| format!("{MARK}\n"), |at| before[at..].to_owned())
 }
 
 fn head(stage: &Stage) -> Result<String> {
@@ -57,4 +61,16 @@ fn head(stage: &Stage) -> Result<String> {
 fn said(command: &mut Command) -> Option<String> {
     let output = command.output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).lines().next()?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_by_hand_stays() {
+        let kept = format!("{MARK}\n\n## What grows\n");
+        assert_eq!(by_hand(&format!("# An older run\n{kept}")), kept);
+        assert_eq!(by_hand("# A page without the mark\n"), format!("{MARK}\n"));
+    }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod advice;
+mod bench;
 mod digest;
 mod dist;
 mod ebpf;
@@ -28,6 +29,8 @@ enum Task {
     Ebpf(ebpf::Args),
     /// Run every test: host, cli, and the kernel tests here and in QEMU
     Test(test::Args),
+    /// Measure what spoor costs, beside the peers; as root, on a machine that does nothing else
+    Bench(bench::Args),
     /// Make the static `spoor`, its man page and completions in dist/
     Dist,
     /// Check the licence of every dependency against the allow-list
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Ebpf(args) => ebpf::run(&args),
         Task::Test(args) => return test::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Dist => dist::run(),
         Task::Licences => licences::run(),
     };

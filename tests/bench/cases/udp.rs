@@ -31,6 +31,8 @@ pub const CASES: &[Case] = &[
         work: Work::Datagrams,
         contenders: &[
             untraced(),
+            // Where a datagram is queued, and where its reader returns.
+            floor("floor of --truncated", &["sk_data_ready", "sock_recv_length"]),
             deaf(spoor("spoor", &["udp"])),
             deaf(spoor("spoor --sent", &["udp", "--sent"])),
             deaf(spoor("spoor --truncated", &["udp", "--truncated"])),
@@ -38,6 +40,7 @@ pub const CASES: &[Case] = &[
             deaf(bpftrace("bpftrace", KEYED)),
         ],
         goals: &[
+            kept("floor of --truncated", None),
             kept("spoor", None),
             kept("spoor --sent", Some(0.90)),
             kept("spoor --truncated", Some(0.90)),
