@@ -1,10 +1,11 @@
-//! Why a packet was lost where it arrives, as the packet itself tells: its length, its checksum, and to whom it was sent.
-use core::ptr::addr_of;
+//! Signs of why a packet was lost where it arrives: its length, its checksum, and to whom it was sent. Without branches: the
+//! verifier would walk what is behind once for each way.
+use core::{hint::black_box, ptr::addr_of};
 
 use aya_ebpf::Global;
 use probes_common::{
     target::UNKNOWN_OFFSET,
-    udp::{ARRIVAL, CHECKSUM, LENGTH, MULTICAST, NO_SOCKET},
+    udp::{SIGN_CHECKSUM, SIGN_LENGTH, SIGN_MANY},
 };
 
 use crate::datagram::{Firing, SKB_DATA, SKB_LEN, read_at};
@@ -24,59 +25,56 @@ static SKB_KIND: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static SKB_KIND_BIT: Global<u32> = Global::new(0);
 
-const HEADER_BYTES: u32 = 8;
+const HEADER_BYTES: u64 = 8;
 
-/// `class` is of several reasons; this is the one, in the order in which the kernel looks (v5.10 net/ipv4/udp.c
-/// __udp4_lib_rcv).
+/// As bits of an index.
 #[inline(always)]
-pub fn class_of(skb: Kernel<true>, (class, family): (u8, u32), firing: &Firing) -> u8 {
-    if has_bad_length(skb, family) {
-        LENGTH
-    } else if has_bad_checksum(skb) {
-        CHECKSUM
-    } else if is_for_many(skb, family, firing) {
-        MULTICAST
-    } else if class == ARRIVAL {
-        NO_SOCKET
-    } else {
-        class
-    }
+pub fn signs(skb: Kernel<true>, family: u32, firing: &Firing) -> usize {
+    let is_ipv6 = u64::from(family) >> 1 & 1;
+    let length = has_bad_length(skb, is_ipv6) * SIGN_LENGTH as u64;
+    let checksum = has_bad_checksum(skb) * SIGN_CHECKSUM as u64;
+    let many = is_for_many(skb, is_ipv6, firing) * SIGN_MANY as u64;
+    (length | checksum | many) as usize
 }
 
-/// What there is begins with UDP's header here. In IPv6 0 is the length of a jumbogram.
+/// Where what there is begins with UDP's header. In IPv6 0 is the length of a jumbogram.
 #[inline(always)]
-fn has_bad_length(skb: Kernel<true>, family: u32) -> bool {
-    let there = skb.read::<u32>(SKB_LEN.load());
-    if there < HEADER_BYTES {
-        return true;
-    }
-    let Some(length) = read_at::<u16>(skb.read::<u64>(SKB_DATA.load()) + 4) else { return false };
-    let length = u32::from(u16::from_be(length));
-    let is_jumbo = family == 6 && length == 0;
-    length > there || length < HEADER_BYTES && !is_jumbo
+fn has_bad_length(skb: Kernel<true>, is_ipv6: u64) -> u64 {
+    let there = u64::from(skb.read::<u32>(SKB_LEN.load()));
+    let length = read_at::<u16>(skb.read::<u64>(SKB_DATA.load()) + 4).unwrap_or(0);
+    let length = u64::from(u16::from_be(length));
+    let is_jumbo = is_below(length, 1) & is_ipv6;
+    is_below(there, HEADER_BYTES) | is_below(there, length) | is_below(length, HEADER_BYTES) & (is_jumbo ^ 1)
 }
 
-/// The kernel has summed it up, and it was wrong. False where this kernel does not keep that, or did not look.
+/// The kernel has summed it up, and it was wrong (v5.10 net/core/skbuff.c __skb_checksum_complete). 0 where this kernel
+/// does not keep that, or did not look.
 #[inline(always)]
-pub fn has_bad_checksum(skb: Kernel<true>) -> bool {
+fn has_bad_checksum(skb: Kernel<true>) -> u64 {
     if SKB_SUMMED.load() == UNKNOWN_OFFSET || SKB_VALID.load() == UNKNOWN_OFFSET {
-        return false;
+        return 0;
     }
     let summed = skb.read::<u8>(SKB_SUMMED.load()) >> SKB_SUMMED_BIT.load() & 1;
     let valid = skb.read::<u8>(SKB_VALID.load()) >> SKB_VALID_BIT.load() & 1;
-    summed == 1 && valid == 0
+    u64::from(summed & (valid ^ 1))
 }
 
 /// To a group, or to all. A link may also carry in a frame for many what is for one: the address decides.
 #[inline(always)]
-fn is_for_many(skb: Kernel<true>, family: u32, firing: &Firing) -> bool {
+fn is_for_many(skb: Kernel<true>, is_ipv6: u64, firing: &Firing) -> u64 {
+    const BROADCAST: u64 = 1;
     // SAFETY: this program's own stack, where the packet's addresses have been read to.
     let [high, low] = unsafe { addr_of!((*firing.as_ptr()).laddr).read() };
-    if family == 6 {
-        return high as u8 == 0xff;
-    }
-    const BROADCAST: u8 = 1;
-    let is_broadcast =
-        SKB_KIND.load() != UNKNOWN_OFFSET && skb.read::<u8>(SKB_KIND.load()) >> SKB_KIND_BIT.load() & 7 == BROADCAST;
-    is_broadcast || (low >> 32) as u8 & 0xf0 == 0xe0 || low >> 32 == 0xffff_ffff
+    let kind = if SKB_KIND.load() == UNKNOWN_OFFSET { 0 } else { skb.read::<u8>(SKB_KIND.load()) };
+    let kind = u64::from(kind >> SKB_KIND_BIT.load() & 7);
+    let to_all = is_below(kind ^ BROADCAST, 1) | is_below(low >> 32 ^ 0xffff_ffff, 1);
+    let ipv4 = to_all | is_below(low >> 32 & 0xf0 ^ 0xe0, 1);
+    let ipv6 = is_below(high & 0xff ^ 0xff, 1);
+    ipv6 & is_ipv6 | ipv4 & (is_ipv6 ^ 1)
+}
+
+/// 1 where it is; of numbers below 2^63.
+#[inline(always)]
+fn is_below(number: u64, limit: u64) -> u64 {
+    black_box(number.wrapping_sub(limit)) >> 63
 }

@@ -53,7 +53,9 @@ pub fn take(skb: Kernel<true>) -> Option<Refused> {
     }
 }
 
+/// 1 or 0, as in the map.
 #[inline(always)]
-pub fn are_noted() -> bool {
-    NOTED.get(0).is_some_and(|noted| *noted != 0)
+pub fn are_noted() -> usize {
+    // SAFETY: a live map value.
+    NOTED.get_ptr(0).map_or(0, |noted| unsafe { noted.read() } as usize & 1)
 }

@@ -16,7 +16,7 @@ pub fn write(file: &Path, tables: &[Table], stage: &Stage) -> Result<()> {
     let before = std::fs::read_to_string(file).unwrap_or_default();
     let mut page = head(stage)?;
     tables.iter().for_each(|table| page += &format!("{}\n", table.markdown()));
-    Ok(std::fs::write(file, page + by_hand(&before))?)
+    Ok(std::fs::write(file, page + &by_hand(&before))?)
 }
 
 /// The mark and what is below it.

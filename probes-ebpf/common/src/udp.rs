@@ -60,8 +60,8 @@ pub const CUT: u32 = REASON_NAMED - 2;
 pub const NO_CLASS: u8 = 0;
 /// Class of what is no loss.
 pub const NO_LOSS: u8 = REASON_NAMED as u8 - 1;
-/// Classes of more than one reason, where function and reason say no more: what the packet itself tells, or what was noted
-/// before, makes another of the following of them.
+/// Classes of more than one reason, where function and reason say no more: the packet's signs, or what was noted before,
+/// make one of the following of them.
 pub const LENGTH_OR_MULTICAST: u8 = 19;
 pub const AT_SOCKET: u8 = 22;
 pub const ARRIVAL: u8 = 23;
@@ -79,6 +79,15 @@ pub const BY_SITE: u8 = 0x80;
 pub const SITE_ROWS: usize = 4;
 /// Error numbers that a send can return.
 pub const ERRORS_MAX: usize = 1024;
+/// What a packet tells of itself ([`Places::closer`]): UDP's length is wrong, the checksum was summed up and is wrong, it
+/// was sent to many; and that it would have been noted if a buffer had refused it.
+pub const SIGN_LENGTH: usize = 1;
+pub const SIGN_CHECKSUM: usize = 2;
+pub const SIGN_MANY: usize = 4;
+pub const SIGN_NOTED: usize = 8;
+pub const SIGNS: usize = 16;
+/// Classes are below. A power of two.
+pub const CLASSES_MAX: usize = 64;
 /// Beside a class: it is no loss of UDP where the row [`TAKERS`] of the function says so.
 pub const UNLESS_TAKER: u8 = 0x40;
 pub const TAKERS: usize = 3;
@@ -93,4 +102,6 @@ pub struct Places {
     pub by_reason: [u8; REASONS_MAX],
     /// What a send returned.
     pub by_error: [u8; ERRORS_MAX],
+    /// What the signs of a packet make of a class; of most nothing else.
+    pub closer: [[u8; SIGNS]; CLASSES_MAX],
 }

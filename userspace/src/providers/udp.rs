@@ -264,11 +264,12 @@ fn globals(kernel: &Kernel, facts: u32) -> Vec<Constant> {
 }
 
 fn contents(_: u32) -> Vec<Content> {
-    let Places { starts, by_site, by_reason, by_error } = udp_reasons::places();
+    let Places { starts, by_site, by_reason, by_error, closer } = udp_reasons::places();
     let mut bytes: Vec<u8> = starts.iter().flat_map(|start| start.to_ne_bytes()).collect();
     bytes.extend(by_site.as_flattened());
     bytes.extend(by_reason);
     bytes.extend(by_error);
+    bytes.extend(closer.as_flattened());
     bytes.resize(size_of::<Places>(), 0);
     vec![("PLACES", 0u32.to_ne_bytes().to_vec(), bytes)]
 }

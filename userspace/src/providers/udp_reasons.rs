@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use probes_common::udp::{
     ARRIVAL, AT_SOCKET, BUFFER as RCVBUF, BY_SITE, CHECKSUM, CUT, ERRORS_MAX, FILTER_OR_POLICY, LENGTH,
-    LENGTH_OR_MULTICAST, MEMORY, MULTICAST, NO_CLASS, NO_LOSS, NO_SOCKET, Places, REASON_NAMED, REASONS_MAX, SITE_ROWS,
-    SITES_MAX, TAKERS, UNLESS_TAKER,
+    LENGTH_OR_MULTICAST, MEMORY, MULTICAST, NO_CLASS, NO_LOSS, NO_SOCKET, Places, REASON_NAMED, REASONS_MAX,
+    SIGN_CHECKSUM, SIGN_LENGTH, SIGN_MANY, SIGN_NOTED, SITE_ROWS, SITES_MAX, TAKERS, UNLESS_TAKER,
 };
 
 use super::{AtSocket, Counted};
@@ -281,8 +281,9 @@ fn build(reasons: &[(String, u32)], kallsyms: &str) -> Places {
     for (error, class) in ERRORS {
         by_error[error as usize] = class;
     }
+    let closer = std::array::from_fn(|class| std::array::from_fn(|signs| closer(class as u8, signs)));
     let by_site = [[NO_CLASS; SITES_MAX]; SITE_ROWS];
-    let mut places = Places { starts: [u64::MAX; SITES_MAX], by_site, by_reason, by_error };
+    let mut places = Places { starts: [u64::MAX; SITES_MAX], by_site, by_reason, by_error, closer };
     let mut slot = 0;
     for (start, end, classes) in sites(kallsyms) {
         // What follows directly on another one needs no gap between.
@@ -300,6 +301,21 @@ fn build(reasons: &[(String, u32)], kallsyms: &str) -> Places {
         slot += 1;
     }
     places
+}
+
+/// What the signs of a packet make of a class, in the order in which the kernel looks (v5.10 net/ipv4/udp.c
+/// __udp4_lib_rcv, udp_queue_rcv_one_skb).
+fn closer(class: u8, signs: usize) -> u8 {
+    let has = |sign| signs & sign != 0;
+    match class {
+        ARRIVAL | LENGTH_OR_MULTICAST if has(SIGN_LENGTH) => LENGTH,
+        ARRIVAL | LENGTH_OR_MULTICAST | AT_SOCKET if has(SIGN_CHECKSUM) => CHECKSUM,
+        ARRIVAL | LENGTH_OR_MULTICAST if has(SIGN_MANY) => MULTICAST,
+        ARRIVAL => NO_SOCKET,
+        // No buffer has refused it.
+        AT_SOCKET if has(SIGN_NOTED) => FILTER_OR_POLICY,
+        class => class,
+    }
 }
 
 /// Begin, end and classes of each function, by address.
@@ -329,6 +345,8 @@ fn sites(kallsyms: &str) -> Vec<(u64, u64, [u8; 3])> {
 
 #[cfg(test)]
 mod tests {
+    use probes_common::udp::SIGNS;
+
     use super::*;
 
     /// As the kernel side looks.
@@ -357,6 +375,17 @@ mod tests {
             assert_eq!(class(&places, 2, nowhere), NO_CLASS, "{nowhere:x}");
         }
         assert_eq!(class(&places, 9, 0xffffffff81000010), NO_CLASS);
+    }
+
+    #[test]
+    fn signs_make_one_reason_of_several() {
+        let of = |class: u8, signs: usize| build(&[], "").closer[usize::from(class)][signs];
+        let all = SIGNS - 1;
+        assert_eq!((of(ARRIVAL, all), of(ARRIVAL, all & !SIGN_LENGTH)), (LENGTH, CHECKSUM));
+        assert_eq!((of(ARRIVAL, SIGN_MANY), of(ARRIVAL, 0)), (MULTICAST, NO_SOCKET));
+        assert_eq!((of(LENGTH_OR_MULTICAST, SIGN_MANY), of(LENGTH_OR_MULTICAST, 0)), (MULTICAST, LENGTH_OR_MULTICAST));
+        assert_eq!((of(AT_SOCKET, SIGN_NOTED | SIGN_LENGTH), of(AT_SOCKET, 0)), (FILTER_OR_POLICY, AT_SOCKET));
+        assert_eq!((of(AT_SOCKET, all), of(RCVBUF, all)), (CHECKSUM, RCVBUF));
     }
 
     #[test]

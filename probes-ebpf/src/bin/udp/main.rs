@@ -18,8 +18,8 @@ use aya_ebpf::{
 use probes_common::{
     stack::FRAMES_MAX,
     udp::{
-        ARRIVAL, AT_SOCKET, BY_SITE, CHECKSUM, FACT_KSTACK, FACT_SENT, FILTER_OR_POLICY, LENGTH_OR_MULTICAST, NO_CLASS,
-        NO_LOSS, Places, REASON_NAMED, REASONS_MAX, SITE_ROWS, SITES_MAX, TAKERS, UNLESS_TAKER,
+        BY_SITE, CLASSES_MAX, FACT_KSTACK, FACT_SENT, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX, SIGN_NOTED,
+        SIGNS, SITE_ROWS, SITES_MAX, TAKERS, UNLESS_TAKER,
     },
 };
 use probes_ebpf::{
@@ -71,12 +71,12 @@ fn is_loss(ctx: &BtfTracePointContext, firing: &mut Firing) -> bool {
         return false;
     }
     let class = match refused {
-        Some(refused) => refused.class as u32,
-        None => match class_of(reason, ctx.arg(1)) {
-            Some(class) => closer(skb, (class, family), firing),
-            None => return false,
-        },
+        Some(refused) => Some(refused.class as u8 as u32),
+        // What a socket refused, it told why.
+        None if !receiver.is_null() => class_of(reason, ctx.arg(1)),
+        None => class_of(reason, ctx.arg(1)).and_then(|class| closer(skb, (class, family), firing)),
     };
+    let Some(class) = class else { return false };
     complete(skb, (class, family), firing);
     if wants(FACT_SENT)
         && let Some(sender) = sender(skb, firing)
@@ -91,18 +91,18 @@ fn is_loss(ctx: &BtfTracePointContext, firing: &mut Firing) -> bool {
 
 /// One reason out of a class of several, where something tells it.
 #[inline(always)]
-fn closer(skb: Kernel<true>, (class, family): (u32, u32), firing: &Firing) -> u32 {
-    const OF_SEVERAL: [u32; 3] = [ARRIVAL as u32, LENGTH_OR_MULTICAST as u32, AT_SOCKET as u32];
-    if class == OF_SEVERAL[0] || class == OF_SEVERAL[1] {
-        arrival::class_of(skb, (class as u8, family), firing).into()
-    } else if class == OF_SEVERAL[2] && arrival::has_bad_checksum(skb) {
-        CHECKSUM.into()
-    } else if class == OF_SEVERAL[2] && refused::are_noted() {
-        // No buffer has refused it.
-        FILTER_OR_POLICY.into()
-    } else {
-        class
+fn closer(skb: Kernel<true>, (class, family): (u32, u32), firing: &Firing) -> Option<u32> {
+    if class as usize >= CLASSES_MAX {
+        return Some(class);
     }
+    let places = PLACES.get_ptr(0)?;
+    let noted = if REASON_TOLD.load() != 0 { 0 } else { refused::are_noted() * SIGN_NOTED };
+    let signs = arrival::signs(skb, family, firing) | noted;
+    // SAFETY: a live map value; indexes are masked.
+    Some(
+        unsafe { (*places).closer[black_box(class as usize) & (CLASSES_MAX - 1)][black_box(signs) & (SIGNS - 1)] }
+            .into(),
+    )
 }
 
 /// What a reason and the function that freed the packet mean. None: no loss.
