@@ -10,7 +10,7 @@ const BATCH: u64 = 1_000;
 const BATCHES_MAX: usize = 3_000;
 const PAYLOAD: [u8; 100] = [b'x'; 100];
 /// More than fits any datagram.
-const TOO_LONG: [u8; 70_000] = [b'x'; 70_000];
+static TOO_LONG: [u8; 70_000] = [b'x'; 70_000];
 /// Full after a few.
 const SMALL_BUFFER: usize = 4_096;
 
