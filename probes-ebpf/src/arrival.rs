@@ -1,6 +1,5 @@
-//! Signs of why a packet was lost where it arrives: its length, its checksum, and to whom it was sent. Without branches: the
-//! verifier would walk what is behind once for each way.
-use core::{hint::black_box, ptr::addr_of};
+//! Signs of why a packet was lost where it arrives: its length, its checksum, and to whom it was sent.
+use core::ptr::addr_of;
 
 use aya_ebpf::Global;
 use probes_common::{
@@ -8,6 +7,7 @@ use probes_common::{
     udp::{SIGN_CHECKSUM, SIGN_LENGTH, SIGN_MANY},
 };
 
+use crate::choice::{choose, is_below, is_equal};
 use crate::datagram::{Firing, SKB_DATA, SKB_LEN, read_at};
 use crate::task::Kernel;
 
@@ -43,7 +43,7 @@ fn has_bad_length(skb: Kernel<true>, is_ipv6: u64) -> u64 {
     let there = u64::from(skb.read::<u32>(SKB_LEN.load()));
     let length = read_at::<u16>(skb.read::<u64>(SKB_DATA.load()) + 4).unwrap_or(0);
     let length = u64::from(u16::from_be(length));
-    let is_jumbo = is_below(length, 1) & is_ipv6;
+    let is_jumbo = is_equal(length, 0) & is_ipv6;
     is_below(there, HEADER_BYTES) | is_below(there, length) | is_below(length, HEADER_BYTES) & (is_jumbo ^ 1)
 }
 
@@ -67,14 +67,7 @@ fn is_for_many(skb: Kernel<true>, is_ipv6: u64, firing: &Firing) -> u64 {
     let [high, low] = unsafe { addr_of!((*firing.as_ptr()).laddr).read() };
     let kind = if SKB_KIND.load() == UNKNOWN_OFFSET { 0 } else { skb.read::<u8>(SKB_KIND.load()) };
     let kind = u64::from(kind >> SKB_KIND_BIT.load() & 7);
-    let to_all = is_below(kind ^ BROADCAST, 1) | is_below(low >> 32 ^ 0xffff_ffff, 1);
-    let ipv4 = to_all | is_below(low >> 32 & 0xf0 ^ 0xe0, 1);
-    let ipv6 = is_below(high & 0xff ^ 0xff, 1);
-    ipv6 & is_ipv6 | ipv4 & (is_ipv6 ^ 1)
-}
-
-/// 1 where it is; of numbers below 2^63.
-#[inline(always)]
-fn is_below(number: u64, limit: u64) -> u64 {
-    black_box(number.wrapping_sub(limit)) >> 63
+    let to_all = is_equal(kind, BROADCAST) | is_equal(low >> 32, 0xffff_ffff);
+    let to_group = choose(is_ipv6, is_equal(high & 0xff, 0xff), is_equal(low >> 32 & 0xf0, 0xe0));
+    to_group | to_all & (is_ipv6 ^ 1)
 }

@@ -10,6 +10,7 @@ use probes_common::{
     udp::{FACT_DEVICE, FACT_PACKET, FACT_SOCKET, UdpFiring},
 };
 
+use crate::choice::is_below;
 use crate::task::Kernel;
 
 #[unsafe(no_mangle)]
@@ -237,7 +238,7 @@ pub fn read_receiver<const DIRECT: bool>(
     firing: &mut Firing,
 ) -> bool {
     let at = firing.as_mut_ptr();
-    if !is_of_udp(sk) {
+    if is_not_of_udp(sk) != 0 {
         return false;
     }
     if wants(FACT_PACKET) {
@@ -255,9 +256,10 @@ pub fn read_receiver<const DIRECT: bool>(
     true
 }
 
+/// 0 where it is.
 #[inline(always)]
-fn is_of_udp<const DIRECT: bool>(sk: Kernel<DIRECT>) -> bool {
-    sk.read::<u16>(SOCK_PROTOCOL.load()) == UDP && sk.read::<u16>(SOCK_TYPE.load()) == SOCK_DGRAM
+fn is_not_of_udp<const DIRECT: bool>(sk: Kernel<DIRECT>) -> u16 {
+    sk.read::<u16>(SOCK_PROTOCOL.load()) ^ UDP | sk.read::<u16>(SOCK_TYPE.load()) ^ SOCK_DGRAM
 }
 
 /// What the packet tells. False: it is not of UDP, or it is a copy that another socket has got.
@@ -270,7 +272,8 @@ pub fn read_packet(skb: Kernel<true>, family: u32, firing: &mut Firing) -> bool 
     let sk = Kernel::<false>(skb.read::<u64>(SKB_SK.load()) as *const u8);
     // What has come in has an interface. What is queued at a socket has none of its own any more.
     let sent = skb.read::<u32>(SKB_INTERFACE.load()) == 0 && !sk.0.is_null();
-    if !sent && !sk.0.is_null() && !is_of_udp(sk) {
+    let is_incoming = is_below(0, skb.read::<u32>(SKB_INTERFACE.load()).into());
+    if is_incoming & is_below(0, is_not_of_udp(sk).into()) != 0 && !sk.0.is_null() {
         return false;
     }
     let dev = skb.read::<u64>(SKB_DEV.load());

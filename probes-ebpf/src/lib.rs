@@ -6,6 +6,7 @@
 pub mod arrival;
 pub mod atomic;
 pub mod call;
+pub mod choice;
 pub mod clause;
 pub mod datagram;
 pub mod lives;

@@ -5,7 +5,6 @@
 mod cuts;
 mod sends;
 
-use core::hint::black_box;
 use core::mem::MaybeUninit;
 use core::ptr::addr_of_mut;
 
@@ -24,6 +23,7 @@ use probes_common::{
 };
 use probes_ebpf::{
     arrival,
+    choice::{choose, is_below, is_equal, opaque},
     clause::clause,
     datagram::{Firing, complete, family, read_packet, read_receiver, sender, wants},
     refused, stacks,
@@ -72,9 +72,7 @@ fn is_loss(ctx: &BtfTracePointContext, firing: &mut Firing) -> bool {
     }
     let class = match refused {
         Some(refused) => Some(refused.class as u8 as u32),
-        // What a socket refused, it told why.
-        None if !receiver.is_null() => class_of(reason, ctx.arg(1)),
-        None => class_of(reason, ctx.arg(1)).and_then(|class| closer(skb, (class, family), firing)),
+        None => class_of(skb, (reason, ctx.arg(1)), family, firing, !receiver.is_null()),
     };
     let Some(class) = class else { return false };
     complete(skb, (class, family), firing);
@@ -89,48 +87,44 @@ fn is_loss(ctx: &BtfTracePointContext, firing: &mut Firing) -> bool {
     true
 }
 
-/// One reason out of a class of several, where something tells it.
+/// What a reason, the function that freed the packet, and the packet's own signs mean. None: no loss.
 #[inline(always)]
-fn closer(skb: Kernel<true>, (class, family): (u32, u32), firing: &Firing) -> Option<u32> {
-    if class as usize >= CLASSES_MAX {
-        return Some(class);
-    }
+fn class_of(
+    skb: Kernel<true>,
+    (reason, location): (u32, u64),
+    family: u32,
+    firing: &Firing,
+    is_told: bool,
+) -> Option<u32> {
     let places = PLACES.get_ptr(0)?;
-    let noted = if REASON_TOLD.load() != 0 { 0 } else { refused::are_noted() * SIGN_NOTED };
-    let signs = arrival::signs(skb, family, firing) | noted;
-    // SAFETY: a live map value; indexes are masked.
-    Some(
-        unsafe { (*places).closer[black_box(class as usize) & (CLASSES_MAX - 1)][black_box(signs) & (SIGNS - 1)] }
-            .into(),
-    )
-}
-
-/// What a reason and the function that freed the packet mean. None: no loss.
-#[inline(always)]
-fn class_of(reason: u32, location: u64) -> Option<u32> {
-    let places = PLACES.get_ptr(0)?;
-    let named = REASON_NAMED.saturating_add(reason);
-    if reason as usize >= REASONS_MAX {
-        return Some(named);
-    }
+    // The last stands for all that the table has no room for, and is none of the kernel's.
+    let is_in_table = is_below(reason.into(), REASONS_MAX as u64);
+    let row = choose(is_in_table, reason.into(), REASONS_MAX as u64 - 1);
     // SAFETY: a live map value; indexes are masked, and the compiler does not know that they need not be.
     let class = unsafe {
-        let by = (*places).by_reason[black_box(reason as usize) & (REASONS_MAX - 1)];
-        if by & BY_SITE != 0 {
-            let site = site_of(&raw const (*places).starts, location);
-            (*places).by_site[by as usize & (SITE_ROWS - 1)][site]
-        } else if by & UNLESS_TAKER != 0 {
-            let site = site_of(&raw const (*places).starts, location);
-            if (*places).by_site[TAKERS][site] == NO_LOSS { NO_LOSS } else { by & !UNLESS_TAKER }
-        } else {
-            by
-        }
+        let by = u64::from((*places).by_reason[opaque(row) as usize & (REASONS_MAX - 1)]);
+        let site = site_of(&raw const (*places).starts, location);
+        let is_by_site = by >> BY_SITE.trailing_zeros() & 1;
+        let row = choose(is_by_site, by, TAKERS as u64);
+        let at_site = u64::from((*places).by_site[opaque(row) as usize & (SITE_ROWS - 1)][site]);
+        let is_unless_taker = by >> UNLESS_TAKER.trailing_zeros() & 1;
+        let is_no_loss_there = is_equal(at_site, NO_LOSS.into()) & (is_by_site | is_unless_taker);
+        let class = choose(is_by_site, at_site, by & !u64::from(UNLESS_TAKER));
+        choose(is_no_loss_there, NO_LOSS.into(), class)
     };
-    match class {
-        NO_LOSS => None,
-        NO_CLASS => Some(named),
-        class => Some(class.into()),
+    if class == NO_LOSS.into() {
+        return None;
     }
+    let noted = if REASON_TOLD.load() != 0 { 0 } else { refused::are_noted() * SIGN_NOTED };
+    // What a socket refused, it told why.
+    let signs = if is_told { 0 } else { (arrival::signs(skb, family, firing) | noted) as u64 };
+    // SAFETY: as above.
+    let closer = unsafe {
+        let closer = &raw const (*places).closer;
+        (*closer)[opaque(class) as usize & (CLASSES_MAX - 1)][opaque(signs) as usize & (SIGNS - 1)]
+    };
+    let named = REASON_NAMED.saturating_add(reason);
+    Some(choose(is_equal(class, NO_CLASS.into()), named.into(), closer.into()) as u32)
 }
 
 /// The last that begins at or below `location`. Without branches: the verifier would walk what is behind once for each way.
@@ -145,9 +139,9 @@ unsafe fn site_of(starts: *const [u64; SITES_MAX], location: u64) -> usize {
         let next = (site + step) & (SITES_MAX - 1);
         // SAFETY: the index is masked.
         let start = unsafe { starts.cast::<u64>().add(next).read() };
-        // All ones where it begins above.
-        let above = (location.wrapping_sub(start) as i64 >> 63) as usize;
-        site = (site + (step & !above)) & (SITES_MAX - 1);
+        // Both are of the kernel's half of addresses.
+        let is_above = is_below(location, start);
+        site = (site + choose(is_above, 0, step as u64) as usize) & (SITES_MAX - 1);
         step /= 2;
     }
     site
