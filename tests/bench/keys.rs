@@ -33,7 +33,7 @@ pub fn keys(stage: &mut Stage) -> Result<Table> {
         .notes
         .push("`spoor syscalls --by arg0 --agg 'count()' --top 0 --max-keys N --map-memory 1G -o FILE`".to_owned());
     let folder = Folder::new()?;
-    let rounds = stage.rounds.min(if stage.quick { 2 } else { 9 });
+    let rounds = stage.rounds.min(if stage.quick { 1 } else { 9 });
     for keys in KEYS {
         let mut runs = Runs::default();
         for round in 0..rounds {
@@ -112,7 +112,7 @@ pub fn own_cpu(stage: &mut Stage) -> Result<Table> {
     let seconds = if stage.quick { 2 } else { 10 };
     let args = format!("syscalls --by arg0 --where syscall==\"getppid\" -p {}", stage.worker.pid());
     let mut cpu_ms = Vec::new();
-    for round in 0..stage.rounds.min(if stage.quick { 2 } else { 5 }) {
+    for round in 0..stage.rounds.min(if stage.quick { 1 } else { 5 }) {
         let tool = Tool::spoor(&words(&args), true)?;
         stage.worker.ask(&format!("around {KEYS} {}", seconds * 1_000))?;
         let end = tool.interrupt()?;

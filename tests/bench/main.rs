@@ -23,6 +23,8 @@ mod sys;
 mod tool;
 mod worker;
 
+use std::time::Instant;
+
 use spoor_tests::{Context, Result, bail};
 
 use report::Table;
@@ -30,7 +32,7 @@ use rounds::Stage;
 use worker::Worker;
 
 const ROUNDS: usize = 21;
-const QUICK_ROUNDS: usize = 5;
+const QUICK_ROUNDS: usize = 2;
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
@@ -56,7 +58,10 @@ fn main() -> Result<()> {
     let (worker, other) = (Worker::start()?, Worker::start()?);
     let mut stage = Stage { worker, other, peers: peers.as_deref(), rounds, quick, idle: Vec::new() };
     let mut tables = Vec::new();
+    let mut begun = Instant::now();
     let mut done = |table: Table| {
+        eprintln!("{}: {:.1} s", table.name, begun.elapsed().as_secs_f64());
+        begun = Instant::now();
         println!("{}", table.markdown());
         tables.push(table);
     };

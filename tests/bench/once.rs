@@ -214,13 +214,13 @@ fn interrupt(stage: &mut Stage) -> Result<Table> {
 /// Every call to a file: at a rate that has to be kept, and as fast as it goes.
 fn events(stage: &mut Stage) -> Result<Table> {
     let mut table = Table::new("events");
-    let seconds = if stage.quick { 3 } else { 10 };
+    let (seconds, full) = if stage.quick { (1, 1) } else { (10, 3) };
     let folder = Folder::new()?;
     for (work, format, most) in [
         (format!("paced {PACED_RATE} {seconds}"), "text", Some(0.0)),
         (format!("paced {PACED_RATE} {seconds}"), "json", Some(0.0)),
-        ("full 3".to_owned(), "text", None),
-        ("full 3".to_owned(), "json", None),
+        (format!("full {full}"), "text", None),
+        (format!("full {full}"), "json", None),
     ] {
         let file = folder.text("events");
         let args = format!(

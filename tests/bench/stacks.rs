@@ -11,6 +11,7 @@ use crate::rounds::Stage;
 use crate::sys;
 
 const PATHS: u64 = 100_000;
+const QUICK_PATHS: u64 = 20_000;
 
 const CONTENDERS: [(&str, What); 6] = [
     ("spoor", What::Spoor(&["offcpu", "--by", "tid,ustack", "--top", "0", "-p", "{pid}"])),
@@ -50,13 +51,14 @@ const ONE_LINER_WITH_ROOM: &str = "config = { max_map_keys = 262144 } \
 
 pub fn stacks(stage: &mut Stage) -> Result<Table> {
     let mut table = Table::new("stacks");
+    let paths = if stage.quick { QUICK_PATHS } else { PATHS };
     for (name, what) in CONTENDERS {
         if matches!(what, What::Bpftrace(_) | What::Peer(..)) && stage.peers.is_none() {
             continue;
         }
         sys::wait_for_no_bpf_programs()?;
         let tool = stage.start(what, true)?.context("a tool")?;
-        let fired = stage.worker.ask(&format!("paths {PATHS}"))?[0];
+        let fired = stage.worker.ask(&format!("paths {paths}"))?[0];
         let end = tool.interrupt()?;
         let mut push = |what: &str, unit, value: f64, most| {
             push(&mut table, &format!("{name}: {what}"), unit, &[value], most);
