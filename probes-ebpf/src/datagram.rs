@@ -200,6 +200,12 @@ pub fn read_destination(firing: &mut Firing, read: impl Fn(u64) -> Option<u64>) 
     }
 }
 
+/// How much of the receive buffer is in use.
+#[inline(always)]
+pub fn fill(sk: Kernel<true>) -> u32 {
+    sk.read(SOCK_FILL.load())
+}
+
 /// Whose it is, and its buffer.
 #[inline(always)]
 fn read_local<const DIRECT: bool>(sk: Kernel<DIRECT>, firing: &mut Firing) {

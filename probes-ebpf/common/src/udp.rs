@@ -77,6 +77,8 @@ pub const MULTICAST: u8 = 26;
 /// In place of a class: the function decides, by the row of [`Places::by_site`] that the low bits say.
 pub const BY_SITE: u8 = 0x80;
 pub const SITE_ROWS: usize = 4;
+/// Sockets whose next datagram's length is kept. A power of two.
+pub const NEXT_MAX: u32 = 16_384;
 /// Error numbers that a send can return.
 pub const ERRORS_MAX: usize = 1024;
 /// What a packet tells of itself ([`Places::closer`]): UDP's length is wrong, the checksum was summed up and is wrong, it

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use probes_common::clause::Head;
 use probes_common::target::UNKNOWN_OFFSET;
-use probes_common::udp::{FACT_CUT, FACT_DEVICE, FACT_KSTACK, FACT_PACKET, FACT_SENT, FACT_SOCKET, Places, UdpFiring};
+use probes_common::udp::{
+    FACT_CUT, FACT_DEVICE, FACT_KSTACK, FACT_PACKET, FACT_SENT, FACT_SOCKET, NEXT_MAX, Places, UdpFiring,
+};
 
 use super::syscall::call_registers;
 use super::udp_reasons::{self, Reasons};
@@ -214,8 +216,6 @@ const READ: Probe = Probe {
     instead: &[Probe::typed("sk_data_ready", "queued"), Probe::typed("sock_recv_length", "received")],
     ..Probe::typed("skb_consume_udp", "read")
 };
-/// Sockets whose next datagram's length is kept.
-const NEXT_MAX: u32 = 16_384;
 
 fn probes(facts: u32, _: bool) -> Vec<Probe> {
     let sent = (facts & FACT_SENT != 0).then_some(SENT);

@@ -1,22 +1,23 @@
 //! Datagrams that were longer than their reader's buffer: the rest of them is lost.
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
-use core::ptr::addr_of_mut;
+use core::ptr::{addr_of, addr_of_mut};
 
 use aya_ebpf::{
     EbpfContext, Global,
     macros::{btf_tracepoint, fentry, map},
-    maps::LruHashMap,
+    maps::Array,
     programs::{BtfTracePointContext, FEntryContext},
 };
 use probes_common::loss::LossKind;
 use probes_common::stack::FRAMES_MAX;
 use probes_common::target::UNKNOWN_OFFSET;
-use probes_common::udp::{CUT, FACT_KSTACK};
+use probes_common::udp::{CUT, FACT_KSTACK, NEXT_MAX};
 use probes_ebpf::{
     atomic, call,
+    choice::opaque,
     clause::clause,
-    datagram::{Firing, account, complete, family, inode_of, read_receiver, read_socket, socket_family, wants},
+    datagram::{Firing, account, complete, family, fill, inode_of, read_receiver, read_socket, socket_family, wants},
     loss,
     site::take,
     stacks,
@@ -57,17 +58,35 @@ pub fn read(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// Without that function: how long the datagram is that will be read next, as seen before it is. For each socket 0, or the
-/// length and one; and the socket's inode, since addresses are used again.
+/// What is known of a socket's queue, at the place that its inode says: those of sockets are numbered one by one. A place is
+/// of the socket that used it last; where two share one, one is not known.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Next {
+    inode: u64,
+    /// 0, or the length of the datagram that will be read next, and one.
+    length: u64,
+}
+
+/// Without that function: how long the datagram is that will be read next, as seen before it is.
 #[map]
-static NEXT: LruHashMap<u64, [u64; 2]> = LruHashMap::with_max_entries(1, 0);
+static NEXT: Array<Next> = Array::with_max_entries(1, 0);
 
 /// A datagram was queued. Kernel: 6.4.
 #[btf_tracepoint(function = "sk_data_ready")]
 pub fn queued(ctx: BtfTracePointContext) -> i32 {
     let sk = Kernel::<true>(ctx.arg(0));
-    if socket_family(sk).is_some() {
-        look_at_next(sk);
+    if socket_family(sk).is_none() {
+        return 0;
+    }
+    let inode = inode_of(sk);
+    let Some(next) = place_of(inode) else { return 0 };
+    // SAFETY: a live map value.
+    unsafe {
+        if addr_of!((*next).inode).read_volatile() != inode {
+            claim(next, inode);
+        }
+        note(next, || queue_head(sk));
     }
     0
 }
@@ -83,19 +102,26 @@ pub fn received(ctx: BtfTracePointContext) -> i32 {
     if copied < 0 || flags & NOT_TAKEN != 0 {
         return 0;
     }
+    let inode = inode_of(sk);
+    let Some(next) = place_of(inode) else { return 0 };
     let copied = copied as u32;
-    match taken(sk) {
-        Some(length) if copied < length && is_full(copied) => {
-            let mut firing = MaybeUninit::uninit();
-            read_socket(sk, &mut firing);
-            account((CUT, family), &mut firing);
-            fire(ctx.as_ptr(), length - copied, &mut firing);
-        }
+    // SAFETY: a live map value.
+    let length = unsafe { taken(next, inode) };
+    if length == 0 {
         // It may have been longer.
-        None if call::buffer_bytes() == Some(copied.into()) => loss::count(LossKind::LengthUnseen),
-        _ => {}
+        if call::buffer_bytes() == Some(copied.into()) {
+            loss::count(LossKind::LengthUnseen);
+        }
+    } else if u64::from(copied) + 1 < length && is_full(copied) {
+        let mut firing = MaybeUninit::uninit();
+        read_socket(sk, &mut firing);
+        account((CUT, family), &mut firing);
+        fire(ctx.as_ptr(), length as u32 - 1 - copied, &mut firing);
     }
-    look_at_next(sk);
+    if has_more(sk) {
+        // SAFETY: a live map value.
+        unsafe { note(next, || first(sk)) };
+    }
     0
 }
 
@@ -120,59 +146,95 @@ fn fire(ctx: *mut c_void, lost: u32, firing: &mut Firing) {
     clause(ctx, firing);
 }
 
-/// The length of the datagram that was read, where it was seen before. What comes next is not known from here on.
 #[inline(always)]
-fn taken(sk: Kernel<true>) -> Option<u32> {
-    let next = NEXT.get_ptr_mut(sk.0 as u64)?.cast::<u64>();
-    // SAFETY: a live map value. Added to, and not written, since what comes next must not be read before this is 0.
+fn place_of(inode: u64) -> Option<*mut Next> {
+    // Of the kernel's own sockets, which have none.
+    if inode == 0 {
+        return None;
+    }
+    NEXT.get_ptr_mut(inode as u32 & (NEXT_MAX - 1))
+}
+
+/// # Safety
+/// `next` is a live map value.
+#[inline(always)]
+unsafe fn claim(next: *mut Next, inode: u64) {
+    // SAFETY: the caller's promise.
     unsafe {
-        let length = next.read_volatile();
-        atomic::add(next, 0u64.wrapping_sub(length));
-        let is_same = next.add(1).read_volatile() == inode_of(sk);
-        (is_same && length != 0).then(|| length as u32 - 1)
+        addr_of_mut!((*next).length).write_volatile(0);
+        addr_of_mut!((*next).inode).write_volatile(inode);
+    }
+}
+
+/// The length and one of the datagram that was read; 0: it was not seen before. What comes next is not known from here on.
+///
+/// # Safety
+/// As above.
+#[inline(always)]
+unsafe fn taken(next: *mut Next, inode: u64) -> u64 {
+    // SAFETY: the caller's promise. Added to, and not written, since what comes next must not be read before this is 0.
+    unsafe {
+        if addr_of!((*next).inode).read_volatile() != inode {
+            claim(next, inode);
+            return 0;
+        }
+        let place = addr_of_mut!((*next).length);
+        let length = place.read_volatile();
+        atomic::add(place, 0u64.wrapping_sub(length));
+        length
     }
 }
 
 /// Notes the length of the first in the queue, unless that is known.
+///
+/// # Safety
+/// As above.
 #[inline(always)]
-fn look_at_next(sk: Kernel<true>) {
-    let inode = inode_of(sk);
-    let Some(next) = NEXT.get_ptr_mut(sk.0 as u64) else {
-        let Some((_, length)) = first(sk) else { return };
-        // Another CPU may have been first, and has seen the same or one that was queued before.
-        let _ = NEXT.insert(sk.0 as u64, [u64::from(length) + 1, inode], NOEXIST);
-        return;
-    };
-    let next = next.cast::<u64>();
-    // SAFETY: a live map value.
+unsafe fn note(next: *mut Next, head: impl Fn() -> Option<Packet>) {
+    // SAFETY: the caller's promise.
     unsafe {
-        if next.add(1).read_volatile() != inode {
-            next.write_volatile(0);
-            next.add(1).write_volatile(inode);
-        }
-        if next.read_volatile() != 0 {
+        let place = addr_of_mut!((*next).length);
+        if place.read_volatile() != 0 {
             return;
         }
-        let Some((packet, length)) = first(sk) else { return };
-        if take(next, u64::from(length) + 1) && first(sk).is_none_or(|(now, _)| now != packet) {
+        let Some(packet) = head() else { return };
+        if take(place, u64::from(packet.length) + 1) && head().is_none_or(|now| now.address != packet.address) {
             // It was taken in the meantime.
-            next.write_volatile(0);
+            place.write_volatile(0);
         }
     }
 }
 
-/// v6.18 include/uapi/linux/bpf.h: BPF_NOEXIST.
-const NOEXIST: u64 = 1;
-
-/// The packet that will be read next, and its length.
+/// Something waits to be read. The kernel gives the room back at once where it was the last.
 #[inline(always)]
-fn first(sk: Kernel<true>) -> Option<(u64, u32)> {
-    // What the reader has already taken over from the socket's queue comes first (v6.18 net/ipv4/udp.c __skb_recv_udp).
-    let at = |offset: u32| {
-        let queue = sk.0 as u64 + u64::from(offset);
-        let packet = Kernel::<false>(queue as *const u8).read::<u64>(0);
-        (packet != 0 && packet != queue).then_some(packet)
-    };
-    let packet = at(UDP_QUEUE.load()).or_else(|| at(SOCK_QUEUE.load()))?;
-    Some((packet, Kernel::<false>(packet as *const u8).read(CUT_SKB_LEN.load())))
+fn has_more(sk: Kernel<true>) -> bool {
+    fill(sk) != 0
+}
+
+struct Packet {
+    address: u64,
+    length: u32,
+}
+
+/// The packet that will be read next. What the reader has already taken over from the socket's queue comes first
+/// (v6.18 net/ipv4/udp.c __skb_recv_udp).
+#[inline(always)]
+fn first(sk: Kernel<true>) -> Option<Packet> {
+    let queue = sk.0 as u64 + u64::from(UDP_QUEUE.load());
+    let packet = Kernel::<false>(queue as *const u8).read::<u64>(0);
+    if packet == 0 || packet == queue {
+        return queue_head(sk);
+    }
+    Some(Packet { address: packet, length: Kernel::<false>(packet as *const u8).read(CUT_SKB_LEN.load()) })
+}
+
+/// The first in the queue that the kernel puts packets into.
+#[inline(always)]
+fn queue_head(sk: Kernel<true>) -> Option<Packet> {
+    let queue = sk.0 as u64 + u64::from(SOCK_QUEUE.load());
+    let packet = sk.read::<u64>(SOCK_QUEUE.load());
+    if opaque(packet) == queue {
+        return None;
+    }
+    Some(Packet { address: opaque(packet), length: Kernel::<true>(packet as *const u8).read(CUT_SKB_LEN.load()) })
 }
