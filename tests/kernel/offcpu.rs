@@ -584,8 +584,10 @@ fn a_full_map_of_stacks_is_counted() -> Result<()> {
         let full = report.lost_of_kind("stack_full")?;
         // Three kernel stacks may be all that there are.
         ensure!(full > 0 || by == "kstack", "nothing lost in {run}");
-        // Those that slept already when tracing began found no room either: a kind of its own.
-        ensure_eq!(without, report.lost()?, "waits without their stack in {run}");
+        // Those that slept already when tracing began found no room either: a kind of its own. Behind its end each of the two
+        // threads may be preempted once more and be gone before the report: a stack that was lost, and a wait in no row.
+        let lost = report.lost()?;
+        ensure!((lost.saturating_sub(2)..=lost).contains(&without), "{without} waits without their stack in {run}");
     }
     Ok(())
 }
