@@ -4,7 +4,7 @@ use aya_ebpf::{
     helpers::{bpf_get_current_task_btf, bpf_probe_read_user},
 };
 
-use crate::task::{Kernel, TASK_FLAGS, is_64_bit, regs_of};
+use crate::task::{Kernel, NO_USER, TASK_FLAGS, is_64_bit, regs_of};
 
 /// Offsets in the architecture's pt_regs: the call's number, and its second, third and fifth argument.
 #[unsafe(no_mangle)]
@@ -30,9 +30,6 @@ static NR_RECVMSG: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static NR_SENDMSG: Global<u32> = Global::new(0);
 
-/// Kernel threads and those of io_uring have no user registers (v6.18 include/linux/sched.h: PF_KTHREAD, PF_USER_WORKER,
-/// PF_IO_WORKER).
-const NO_USER: u32 = 0x20_4010;
 /// Parts of a buffer that are looked at.
 const PARTS: usize = 8;
 

@@ -19,7 +19,9 @@ use probes_common::{
     target::UNKNOWN_OFFSET,
 };
 
-use crate::task::{Kernel, REGS_CS, REGS_FRAME, REGS_IP, REGS_SP, TASK_FLAGS, TASK_PT_REGS, is_64_bit, regs_of};
+use crate::task::{
+    Kernel, NO_USER, REGS_CS, REGS_FRAME, REGS_IP, REGS_SP, TASK_FLAGS, TASK_PT_REGS, is_64_bit, regs_of,
+};
 use crate::{atomic, loss, site};
 
 /// User space says how many there is room for.
@@ -89,9 +91,6 @@ fn walk_user(task: Kernel<true>, callers_known: u64, scratch: &mut Scratch) -> b
     const CHUNKS: u64 = 16;
     /// Deeper ones are left to the helper, since the verifier walks this loop.
     const FRAMES_HERE: usize = 64;
-    // Kernel threads and those of io_uring have no user registers (v6.18 include/linux/sched.h: PF_KTHREAD,
-    // PF_USER_WORKER, PF_IO_WORKER).
-    const NO_USER: u32 = 0x20_4010;
     if REGS_CS.load() == UNKNOWN_OFFSET || task.read::<u32>(TASK_FLAGS.load()) & NO_USER != 0 {
         return false;
     }

@@ -34,6 +34,10 @@ pub static REGS_FRAME: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static REGS_CS: Global<u32> = Global::new(UNKNOWN_OFFSET);
 
+/// Flags of kernel threads and those of io_uring, which have no user registers (v6.18 include/linux/sched.h: PF_KTHREAD,
+/// PF_USER_WORKER, PF_IO_WORKER).
+pub const NO_USER: u32 = 0x20_4010;
+
 /// An object of the kernel: a pointer that the verifier knows by type (`DIRECT`), or an address to copy from.
 #[derive(Clone, Copy)]
 pub struct Kernel<const DIRECT: bool>(pub *const u8);

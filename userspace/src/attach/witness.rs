@@ -4,11 +4,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::{Context, Result};
 
 use super::features::Refusal;
-use super::object::Linked;
+use super::object::{self, Linked};
+use super::path::Hook;
 use crate::btf::Found;
 use crate::program::insn::Insn;
 use crate::providers::Provider;
-use crate::sys::bpf::{self, ProgramSpec};
+use crate::sys::bpf;
 
 /// Loaded, for a function that the kernel has.
 pub struct Loaded {
@@ -29,16 +30,8 @@ pub fn load(
     let Some(witness) = provider.witness.filter(|witness| (witness.is_needed)(found)) else { return Ok(None) };
     let Some(id) = found.functions.get(witness.function).copied() else { return Ok(None) };
     let insns = instructions(witness.program)?;
-    let spec = ProgramSpec {
-        name: witness.program,
-        program_type: bpf::PROG_TYPE_TRACING,
-        attach_type: bpf::ATTACH_TRACE_FEXIT,
-        attach_btf_id: id,
-        insns: &insns,
-        license: linked.license(),
-    };
-    let program =
-        bpf::prog_load(&spec, true).map_err(|error| Refusal::load(provider, witness.function, error, false))?;
+    let program = object::load(witness.program, &insns, linked.license(), Hook::Return, Some(id), true)
+        .map_err(|error| Refusal::load(provider, witness.function, error, false))?;
     Ok(Some(Loaded { function: witness.function, program, attached: witness.attached }))
 }
 

@@ -258,6 +258,18 @@ fn trailing_bytes(info: u32) -> usize {
 mod tests {
     use super::*;
 
+    /// A file of these types, as words, and strings.
+    fn parsed(types: &[u32], strings: &[u8]) -> Btf {
+        let body: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut file: Vec<u8> = [0x0001_eb9fu32, 24, 0, body.len() as u32, body.len() as u32, strings.len() as u32]
+            .iter()
+            .flat_map(|word| word.to_ne_bytes())
+            .collect();
+        file.extend(&body);
+        file.extend(strings);
+        Btf::parse(file).unwrap()
+    }
+
     /// A struct { int a; struct { int b; } ; } and a typedef: anonymous members are looked through.
     #[test]
     fn member_of_an_anonymous_struct_is_found() {
@@ -270,18 +282,8 @@ mod tests {
         types.extend([0, 2 << 24, 6]); // 5: a pointer
         types.extend([0, KIND_FUNC_PROTO << 24 | 3, 1, 0, 1, 0, 1, 0, 1]); // 6: int (int, int, int)
         types.extend([name("walk"), KIND_FUNC << 24, 6]); // 7
-        let body: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let mut file: Vec<u8> = [0x0001_eb9fu32, 24, 0, body.len() as u32, body.len() as u32, strings.len() as u32]
-            .iter()
-            .flat_map(|word| word.to_ne_bytes())
-            .collect();
-        file.extend(&body);
-        file.extend(strings);
-        let found = Btf::parse(file).unwrap().look_up(
-            &["x", "y"],
-            &[("outer", "a"), ("outer", "b"), ("outer", "c")],
-            &["walk"],
-        );
+        let found =
+            parsed(&types, strings).look_up(&["x", "y"], &[("outer", "a"), ("outer", "b"), ("outer", "c")], &["walk"]);
         assert_eq!((found.functions.get("walk"), found.arguments.get("x")), (Some(&7), Some(&2)));
         assert_eq!(found.tracepoints, HashMap::from([("x".to_owned(), 4)]));
         assert_eq!(
@@ -296,14 +298,7 @@ mod tests {
         let strings = b"\0bits\0a\0b\0c\0";
         let mut types: Vec<u32> = vec![0, KIND_INT << 24, 4, 32];
         types.extend([1, 1 << 31 | KIND_STRUCT << 24 | 3, 4, 6, 1, 3 << 24, 8, 1, 5 << 24 | 3, 10, 1, 2 << 24 | 8]);
-        let body: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let mut file: Vec<u8> = [0x0001_eb9fu32, 24, 0, body.len() as u32, body.len() as u32, strings.len() as u32]
-            .iter()
-            .flat_map(|word| word.to_ne_bytes())
-            .collect();
-        file.extend(&body);
-        file.extend(strings);
-        let found = Btf::parse(file).unwrap().look_up(&[], &[("bits", "b"), ("bits", "c"), ("bits", "d")], &[]);
+        let found = parsed(&types, strings).look_up(&[], &[("bits", "b"), ("bits", "c"), ("bits", "d")], &[]);
         assert_eq!(
             (found.bit("bits", "b"), found.bit("bits", "c"), found.bit("bits", "d")),
             (Some((0, 3)), Some((1, 0)), None)

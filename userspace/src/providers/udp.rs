@@ -140,7 +140,7 @@ static FIELDS: [Field; 24] = [
 ];
 
 /// Globals of the object, by where they are in the kernel's structs: probes-ebpf/src/datagram.rs.
-const OFFSETS: [(&str, (&str, &str)); 36] = [
+const OFFSETS: [(&str, (&str, &str)); 35] = [
     ("SKB_SK", ("sk_buff", "sk")),
     ("SKB_DEV", ("sk_buff", "dev")),
     ("SKB_LEN", ("sk_buff", "len")),
@@ -173,7 +173,6 @@ const OFFSETS: [(&str, (&str, &str)); 36] = [
     ("FILE_INODE", ("file", "f_inode")),
     ("INODE_NUMBER", ("inode", "i_ino")),
     ("NET_NUMBER", ("net", "ns.inum")),
-    ("CUT_SKB_LEN", ("sk_buff", "len")),
     ("SKB_USERS", ("sk_buff", "users.refs.counter")),
     ("SOCK_QUEUE", ("sock", "sk_receive_queue")),
     ("UDP_QUEUE", ("udp_sock", "reader_queue")),

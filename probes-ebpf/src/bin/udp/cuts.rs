@@ -17,7 +17,9 @@ use probes_ebpf::{
     atomic, call,
     choice::opaque,
     clause::clause,
-    datagram::{Firing, account, complete, family, fill, inode_of, read_receiver, read_socket, socket_family, wants},
+    datagram::{
+        Firing, SKB_LEN, account, complete, family, fill, inode_of, read_receiver, read_socket, socket_family, wants,
+    },
     loss,
     site::take,
     stacks,
@@ -25,8 +27,6 @@ use probes_ebpf::{
 };
 
 /// Offsets: in struct sk_buff,
-#[unsafe(no_mangle)]
-static CUT_SKB_LEN: Global<u32> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 static SKB_USERS: Global<u32> = Global::new(UNKNOWN_OFFSET);
 /// struct sock and udp_sock,
@@ -41,7 +41,7 @@ static UDP_QUEUE: Global<u32> = Global::new(UNKNOWN_OFFSET);
 pub fn read(ctx: FEntryContext) -> i32 {
     let (sk, skb) = (Kernel::<true>(ctx.arg(0)), Kernel::<true>(ctx.arg(1)));
     let copied = ctx.arg::<i32>(2);
-    let length = skb.read::<u32>(CUT_SKB_LEN.load());
+    let length = skb.read::<u32>(SKB_LEN.load());
     if copied < 0 || copied as u32 >= length {
         return 0;
     }
@@ -225,7 +225,7 @@ fn first(sk: Kernel<true>) -> Option<Packet> {
     if packet == 0 || packet == queue {
         return queue_head(sk);
     }
-    Some(Packet { address: packet, length: Kernel::<false>(packet as *const u8).read(CUT_SKB_LEN.load()) })
+    Some(Packet { address: packet, length: Kernel::<false>(packet as *const u8).read(SKB_LEN.load()) })
 }
 
 /// The first in the queue that the kernel puts packets into.
@@ -236,5 +236,5 @@ fn queue_head(sk: Kernel<true>) -> Option<Packet> {
     if opaque(packet) == queue {
         return None;
     }
-    Some(Packet { address: opaque(packet), length: Kernel::<true>(packet as *const u8).read(CUT_SKB_LEN.load()) })
+    Some(Packet { address: opaque(packet), length: Kernel::<true>(packet as *const u8).read(SKB_LEN.load()) })
 }
