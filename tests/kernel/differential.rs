@@ -17,6 +17,7 @@ use spoor::merge::rows::Merge;
 use spoor::merge::value::Value;
 use spoor::program::argument::Used;
 use spoor::program::buckets;
+use spoor::program::codegen::front::Front;
 use spoor::program::codegen::{self, CodegenError, Machine, Shape};
 use spoor::program::field::{Field, Kind, Source, Unit};
 use spoor::program::insn::{Alu, Assembler, Insn, MapName, R0, R1, R2, R3, R10, Size};
@@ -38,11 +39,15 @@ const EXPRESSIONS: usize = 600;
 const FIRINGS: usize = 20;
 const ARGS: usize = 12;
 const HEAD_BYTES: usize = 16;
+const FRONT_BYTES: u64 = 32 << 10;
+const TABLE_ROWS: u32 = 256;
 
 tests![
     values_of_random_expressions_are_the_interpreters,
     random_predicates_let_the_same_firings_through,
     functions_of_random_arguments_fill_the_same_buckets,
+    rows_in_front_and_in_the_table_are_one,
+    more_keys_than_there_is_room_for_add_up,
 ];
 
 const fn number(name: &'static str, ty: Type, offset: u16, size: u8) -> Field {
@@ -128,6 +133,7 @@ fn samples<T>(strategy: &impl Strategy<Value = T>, runner: &mut TestRunner, coun
 struct Host {
     program: OwnedFd,
     table: OwnedFd,
+    front: Option<(Front, OwnedFd)>,
     other: OwnedFd,
     loss: OwnedFd,
     cpus: u32,
@@ -157,13 +163,14 @@ impl Host {
             intervals: false,
             used: Used::default(),
             dense_bytes: u64::MAX,
+            front_bytes: FRONT_BYTES,
         };
         let compiled = match codegen::compile(clause, &machine) {
             Ok(compiled) => compiled,
             Err(CodegenError::Frame) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let Shape::Table { key_bytes, layout, .. } = compiled.shape else { anyhow::bail!("not an aggregation") };
+        let Shape::Table { key_bytes, layout, front, .. } = compiled.shape else { anyhow::bail!("not an aggregation") };
         let map = |map_type, key_bytes, value_bytes, max_entries| {
             bpf::map_create(&MapSpec {
                 name: "test",
@@ -176,8 +183,12 @@ impl Host {
             })
         };
         let row_bytes = layout.bytes() as u32;
-        let table = map(bpf::MAP_TYPE_HASH, key_bytes as u32, row_bytes, 256)?;
+        let table = map(bpf::MAP_TYPE_HASH, key_bytes as u32, row_bytes, TABLE_ROWS)?;
         let other = map(bpf::MAP_TYPE_ARRAY, 4, row_bytes, 1)?;
+        let front = match front {
+            Some(front) => Some((front, map(bpf::MAP_TYPE_PERCPU_ARRAY, 4, front.bytes() as u32, 1)?)),
+            None => None,
+        };
         let loss = map(bpf::MAP_TYPE_PERCPU_ARRAY, 4, 8, LOSS_KINDS as u32)?;
         let constants = map(bpf::MAP_TYPE_ARRAY, 4, compiled.constants.len().max(8) as u32, 1)?;
         let mut bytes = compiled.constants.clone();
@@ -187,6 +198,7 @@ impl Host {
         let maps = [
             (MapName::Table, table.as_fd()),
             (MapName::Dense, other.as_fd()),
+            (MapName::Front, front.as_ref().map_or(other.as_fd(), |(_, map)| map.as_fd())),
             (MapName::Other, other.as_fd()),
             (MapName::Loss, loss.as_fd()),
             (MapName::Constants, constants.as_fd()),
@@ -206,7 +218,7 @@ impl Host {
         };
         let program = bpf::prog_load(&spec, true)
             .map_err(|refused| anyhow::anyhow!("{}: {}", refused.error, last_lines(&refused.log)))?;
-        Ok(Some(Host { program, table, other, loss, cpus: process::possible_cpus(), layout }))
+        Ok(Some(Host { program, table, front, other, loss, cpus: process::possible_cpus(), layout }))
     }
 
     fn fire(&self, firing: &Firing) -> Result<()> {
@@ -215,19 +227,42 @@ impl Host {
 
     /// Rows by key, a word each.
     fn rows(&self) -> Result<HashMap<u64, Vec<u64>>> {
-        Ok(spoor::snapshot::read_hash(self.table.as_fd(), self.layout.words)?.into_iter().collect())
+        let mut merge = Merge::new(&self.layout, 1, Vec::new());
+        for (key, row) in self.rows_in_front()? {
+            merge.add_part(&[key], &row);
+        }
+        for (key, row) in spoor::snapshot::read_hash(self.table.as_fd(), self.layout.words)? {
+            merge.add(&[key], &row);
+        }
+        Ok(merge.finish().iter().map(|(key, row)| (key[0], row.to_vec())).collect())
+    }
+
+    fn rows_in_front(&self) -> Result<Vec<(u64, Vec<u64>)>> {
+        let Some((front, map)) = &self.front else { return Ok(Vec::new()) };
+        let mut bytes = vec![0; front.bytes() * self.cpus as usize];
+        bpf::map_lookup(map.as_fd(), &0u32.to_ne_bytes(), &mut bytes)?;
+        let words: Vec<u64> = words_of(&bytes);
+        Ok(front.rows(&words).map(|(key, row)| (key[0], row.to_vec())).collect())
     }
 
     /// The row of an aggregation without keys.
     fn only_row(&self) -> Result<Vec<u64>> {
         let mut bytes = vec![0; self.layout.bytes()];
         bpf::map_lookup(self.other.as_fd(), &0u32.to_ne_bytes(), &mut bytes)?;
-        Ok(bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().expect("eight bytes"))).collect())
+        Ok(words_of(&bytes))
     }
 
     fn faults(&self) -> Result<u64> {
-        Ok(spoor::snapshot::loss::Counters::read(self.loss.as_fd(), self.cpus)?.of(LossKind::DivideByZero))
+        self.lost(LossKind::DivideByZero)
     }
+
+    fn lost(&self, kind: LossKind) -> Result<u64> {
+        Ok(spoor::snapshot::loss::Counters::read(self.loss.as_fd(), self.cpus)?.of(kind))
+    }
+}
+
+fn words_of(bytes: &[u8]) -> Vec<u64> {
+    bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().expect("eight bytes"))).collect()
 }
 
 fn last_lines(log: &str) -> String {
@@ -344,6 +379,68 @@ fn functions_of_random_arguments_fill_the_same_buckets() -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+/// A key's first firing is in the table, the others are in front of it: every function of both together.
+fn rows_in_front_and_in_the_table_are_one() -> Result<()> {
+    let mut runner = runner();
+    let field = |name| FIELDS.iter().find(|field| field.name == name).map(Expr::field).context("a field");
+    let arg = field("i64")?;
+    let key = Key::Number { name: "key".to_owned(), expr: field("u8")? };
+    for functions in functions_of(&arg) {
+        let host = Host::load(&counting(vec![key.clone()], None, functions.clone()))?.context("it fits the stack")?;
+        let mut values: HashMap<u64, Vec<u64>> = HashMap::new();
+        for (number, mut firing) in samples(&arb_firing(), &mut runner, 200).into_iter().enumerate() {
+            let key = number as u64 % 5;
+            firing.0[5] = firing.0[5] & !(0xff << 32) | key << 32;
+            host.fire(&firing)?;
+            let value = interp::eval(&arg, &firing).map_err(|fault| anyhow::anyhow!("{fault:?}"))?;
+            values.entry(key).or_default().push(value);
+        }
+        let in_front: u64 = host.rows_in_front()?.iter().map(|(_, row)| row[0]).sum();
+        // Wide rows have no slots. Keys may share one, and each CPU has its own first.
+        ensure!(host.front.is_none() || in_front >= 100, "{in_front} of 200 in front");
+        let rows = host.rows()?;
+        ensure!(rows.len() == 5, "{} rows", rows.len());
+        for (key, row) in rows {
+            for function in &functions {
+                let found = functions::value(function, &host.layout, &row);
+                let wanted = reference(function, &values[&key], arg.ty);
+                ensure!(found == wanted, "{key}: {function:?} is {found:?}, wanted {wanted:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Three times as many keys as slots, and more than rows: each that has a row is exact, all others are in one.
+fn more_keys_than_there_is_room_for_add_up() -> Result<()> {
+    const KEYS: u64 = 700;
+    let field = FIELDS.iter().find(|field| field.name == "u64").map(Expr::field).context("a field")?;
+    let key = Key::Number { name: "key".to_owned(), expr: field };
+    let host = Host::load(&counting(vec![key], None, vec![Function::Count]))?.context("it fits the stack")?;
+    for round in 0..3 {
+        for number in 0..KEYS {
+            let mut args = [0; ARGS];
+            args[2] = number.wrapping_mul(0x1_0000_0001);
+            // A second firing of every other one.
+            for _ in 0..1 + (number + round) % 2 {
+                host.fire(&Firing(args))?;
+            }
+        }
+    }
+    let rows = host.rows()?;
+    ensure!(rows.len() == TABLE_ROWS as usize, "{} rows", rows.len());
+    for (key, row) in rows {
+        let number = key & 0xffff_ffff;
+        let wanted = 3 + if number % 2 == 0 { 1 } else { 2 };
+        ensure!(row[0] == wanted, "key {number}: {} firings, wanted {wanted}", row[0]);
+        ensure!(number < TABLE_ROWS.into(), "key {number} came when there was no room");
+    }
+    let all_others: u64 = (TABLE_ROWS.into()..KEYS).map(|number| 3 + if number % 2 == 0 { 1 } else { 2 }).sum();
+    let (other, full) = (host.only_row()?[0], host.lost(LossKind::TableFull)?);
+    ensure!((other, full) == (all_others, all_others), "{other} without a row, {full} counted, wanted {all_others}");
     Ok(())
 }
 

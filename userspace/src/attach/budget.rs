@@ -37,6 +37,8 @@ pub struct Plan {
     /// Rows by key. Each CPU has its own copy of a row, or all share one and add atomically.
     pub hash: Part,
     pub dense: Option<Part>,
+    /// The rows in front of the table lie in one value for each CPU; no bytes: there are none.
+    pub front: Part,
     pub other: Part,
     pub budget: u64,
     /// The keys asked for did not fit.
@@ -54,7 +56,7 @@ pub struct Part {
 
 impl Plan {
     pub fn bytes(&self) -> u64 {
-        self.hash.bytes + self.dense.map_or(0, |part| part.bytes) + self.other.bytes
+        self.hash.bytes + self.dense.map_or(0, |part| part.bytes) + self.front.bytes + self.other.bytes
     }
 }
 
@@ -68,8 +70,21 @@ pub fn dense(limits: Limits, machine: Machine, intervals: bool) -> u64 {
     budget / if intervals { 4 } else { 2 }
 }
 
-/// `copies`: tables of the same shape that exist at once (two while intervals are read).
-pub fn plan(key_bytes: u64, row_bytes: u64, dense: Option<u32>, copies: u64, limits: Limits, machine: Machine) -> Plan {
+/// Room for the rows in front of a table, for each CPU: an eighth of all that a table may take, if it can be one value.
+pub fn front(limits: Limits, machine: Machine, intervals: bool) -> u64 {
+    let all = dense(limits, machine, intervals) / 4;
+    (all / u64::from(machine.possible_cpus)).min(PER_CPU_ROW_MAX)
+}
+
+/// `dense`, `front_bytes`: what else there is beside the table of keys. `copies`: tables of the same shape that exist at
+/// once (two while intervals are read).
+pub fn plan(
+    (key_bytes, row_bytes): (u64, u64),
+    (dense, front_bytes): (Option<u32>, u64),
+    copies: u64,
+    limits: Limits,
+    machine: Machine,
+) -> Plan {
     let budget = limits.map_memory.unwrap_or_else(|| default_budget(machine.memory_bytes));
     let cpus = u64::from(machine.possible_cpus);
     let mut left = budget / copies;
@@ -79,7 +94,8 @@ pub fn plan(key_bytes: u64, row_bytes: u64, dense: Option<u32>, copies: u64, lim
         part
     });
     let other = array(1, row_bytes, cpus, left / 8);
-    left = left.saturating_sub(other.bytes);
+    let front = Part { entries: 1, per_cpu: true, preallocated: true, bytes: front_bytes * cpus };
+    left = left.saturating_sub(other.bytes + front.bytes);
     let asked = u64::from(limits.max_keys.unwrap_or(DEFAULT_MAX_KEYS).max(1));
     // Behind an array only rare keys come to the hash.
     let asked = if dense.is_some() && limits.max_keys.is_none() { asked.min(256) } else { asked };
@@ -92,6 +108,7 @@ pub fn plan(key_bytes: u64, row_bytes: u64, dense: Option<u32>, copies: u64, lim
     Plan {
         hash: Part { entries, per_cpu, preallocated, bytes: element * u64::from(entries) },
         dense,
+        front,
         other,
         budget,
         reduced: u64::from(entries) < asked,
@@ -132,7 +149,7 @@ mod tests {
     fn budget_holds_on_256_cpus_with_the_widest_row() {
         for (row, dense) in [(16, Some(1024)), (4_000, Some(1024)), (16, None), (1_040, None), (4_000, None)] {
             for cpus in [1, 2, 64, 256, 1024] {
-                let plan = plan(64, row, dense, 1, LIMITS, machine(cpus));
+                let plan = plan((64, row), (dense, front(LIMITS, machine(cpus), false)), 1, LIMITS, machine(cpus));
                 assert!(plan.bytes() <= plan.budget, "{row} {dense:?} {cpus}: {plan:?}");
             }
         }
@@ -140,7 +157,7 @@ mod tests {
 
     #[test]
     fn small_rows_on_a_usual_machine_are_per_cpu_and_all_there() {
-        let plan = plan(16, 16, None, 1, LIMITS, machine(8));
+        let plan = plan((16, 16), (None, 32 << 10), 1, LIMITS, machine(8));
         assert_eq!((plan.hash.entries, plan.hash.per_cpu, plan.reduced), (DEFAULT_MAX_KEYS, true, false));
     }
 
@@ -160,14 +177,14 @@ mod tests {
     #[test]
     fn keys_that_do_not_fit_are_said_to_be_reduced() {
         let limits = Limits { map_memory: Some(1 << 20), max_keys: Some(1_000_000) };
-        let plan = plan(16, 16, None, 1, limits, machine(2));
+        let plan = plan((16, 16), (None, front(limits, machine(2), false)), 1, limits, machine(2));
         assert!(plan.reduced && plan.bytes() <= 1 << 20);
     }
 
     #[test]
     fn rows_that_no_cpu_can_have_of_its_own_are_shared() {
         let limits = Limits { map_memory: Some(1 << 40), max_keys: Some(10) };
-        let plan = |row_bytes| plan(16, row_bytes, Some(4), 1, limits, machine(2));
+        let plan = |row_bytes| plan((16, row_bytes), (Some(4), 0), 1, limits, machine(2));
         let per_cpu = |plan: Plan| [plan.hash, plan.dense.unwrap(), plan.other].map(|part| part.per_cpu);
         assert_eq!(per_cpu(plan(32 << 10)), [true; 3]);
         assert_eq!(per_cpu(plan((32 << 10) + 8)), [false; 3]);

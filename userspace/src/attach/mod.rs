@@ -120,7 +120,7 @@ struct ClauseDescriptors<'a> {
 impl ClauseMaps for ClauseDescriptors<'_> {
     fn descriptor(&self, name: MapName) -> Option<BorrowedFd<'_>> {
         match name {
-            MapName::Table | MapName::Dense | MapName::Other => self.tables?.descriptor(name),
+            MapName::Table | MapName::Dense | MapName::Front | MapName::Other => self.tables?.descriptor(name),
             MapName::Constants => self.constants.map(AsFd::as_fd),
             MapName::Loss => Some(self.loss),
             MapName::Ring => self.ring.map(AsFd::as_fd),
@@ -225,8 +225,8 @@ fn enable_by(path: Path, request: &Request, facts: u32, probes: &[Probe], found:
 
     let constants = constants_map(&compiled.constants).context("create the clause's constants")?;
     let (tables, ring) = match &compiled.shape {
-        Shape::Table { key_bytes, layout, dense } => {
-            let tables = Tables::new(*key_bytes, layout.bytes(), *dense, request, found)?;
+        Shape::Table { key_bytes, layout, dense, front } => {
+            let tables = Tables::new(*key_bytes, layout.bytes(), (*dense, *front), request, found)?;
             (Some(tables), None)
         }
         Shape::Stream { .. } => (None, Some(ring(request.ring_bytes)?)),
@@ -335,6 +335,7 @@ fn machine(request: &Request, path: Path, found: &Found, memory: budget::Machine
         intervals: request.intervals,
         used: Used::by(request.clause),
         dense_bytes: budget::dense(request.limits, memory, request.intervals),
+        front_bytes: budget::front(request.limits, memory, request.intervals),
     }
 }
 

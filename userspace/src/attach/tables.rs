@@ -1,4 +1,4 @@
-//! The maps of one aggregation: rows by key, rows by number, the row of all others. For intervals each lies in a map of
+//! The maps of one aggregation: rows by key, a few in front of them, rows by number, the row of all others. For intervals each lies in a map of
 //! one map, and is exchanged for an empty one: no firing is counted in two intervals, or in none.
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -8,6 +8,7 @@ use probes_common::stack::Stack;
 use super::Request;
 use super::budget::{self, Part, Plan};
 use crate::btf::Found;
+use crate::program::codegen::front::Front;
 use crate::program::insn::MapName;
 use crate::sys::bpf::{self, MapSpec};
 use crate::sys::process;
@@ -16,6 +17,7 @@ pub struct Tables {
     pub plan: Plan,
     pub hash: Table,
     pub dense: Option<Table>,
+    pub front: Option<(Front, Table)>,
     pub other: Table,
 }
 
@@ -43,27 +45,37 @@ impl Tables {
     pub fn new(
         key_bytes: usize,
         row_bytes: usize,
-        dense: Option<u32>,
+        (dense, front): (Option<u32>, Option<Front>),
         request: &Request,
         found: &Found,
     ) -> Result<Tables> {
         let machine = machine(found);
         // A dense table has an entry for each CPU at most, whatever the field's domain.
         let copies = if request.intervals { 2 } else { 1 };
-        let plan = budget::plan(key_bytes as u64, row_bytes as u64, dense, copies, request.limits, machine);
+        let front_bytes = front.map_or(0, |front| front.bytes() as u64);
+        let plan =
+            budget::plan((key_bytes as u64, row_bytes as u64), (dense, front_bytes), copies, request.limits, machine);
         let (key_bytes, row_bytes) = (key_bytes as u32, row_bytes as u32);
         let hash =
             Table::hash(plan.hash, key_bytes, row_bytes, request.intervals).context("create the table of keys")?;
         let array = |part| Table::array(part, row_bytes, request.intervals);
         let dense = plan.dense.map(array).transpose().context("create the table of numbers")?;
         let other = array(plan.other).context("create the row of other keys")?;
-        Ok(Tables { plan, hash, dense, other })
+        let front = match front {
+            Some(front) => {
+                let table = Table::array(plan.front, front.bytes() as u32, request.intervals);
+                Some((front, table.context("create the rows in front of the table")?))
+            }
+            None => None,
+        };
+        Ok(Tables { plan, hash, dense, front, other })
     }
 
     pub fn descriptor(&self, name: MapName) -> Option<BorrowedFd<'_>> {
         match name {
             MapName::Table => Some(self.hash.descriptor()),
             MapName::Dense => self.dense.as_ref().map(Table::descriptor),
+            MapName::Front => self.front.as_ref().map(|(_, table)| table.descriptor()),
             MapName::Other => Some(self.other.descriptor()),
             _ => None,
         }

@@ -1,5 +1,8 @@
 //! Copies of a row into one: the merge law, f(f(x0) U f(x1)) = f(x0 U x1), in any order of CPUs.
+use std::borrow::Cow;
 use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
 
 use crate::program::layout::{Cell, Layout};
 
@@ -27,7 +30,8 @@ pub struct Merge {
     texts: Vec<usize>,
     /// A key may come more than once.
     repeated: bool,
-    by_key: HashMap<Vec<u64>, usize>,
+    /// Rows whose key came, or may come, more than once.
+    by_key: HashMap<Vec<u64>, usize, RandomState>,
     scratch: Vec<u64>,
 }
 
@@ -37,7 +41,7 @@ impl Merge {
         let laws = layout.cells.iter().flat_map(|(cell, _)| vec![law(cell); cell.words()]).collect();
         let rows = Rows { key_words, row_words: layout.words, ..Rows::default() };
         let repeated = !texts.is_empty();
-        Merge { laws, rows, texts, repeated, by_key: HashMap::new(), scratch: vec![0; layout.words] }
+        Merge { laws, rows, texts, repeated, by_key: HashMap::default(), scratch: vec![0; layout.words] }
     }
 
     /// For rows that are merged already and whose keys have become equal.
@@ -51,26 +55,33 @@ impl Merge {
         for copy in copies.chunks_exact(self.laws.len()) {
             apply(&self.laws, &mut self.scratch, copy);
         }
+        self.put(key, self.repeated);
+    }
+
+    /// Adds one copy of a row of which there are others elsewhere: before all that come by [`Merge::add`].
+    pub fn add_part(&mut self, key: &[u64], copy: &[u64]) {
+        self.scratch.copy_from_slice(copy);
+        self.put(key, true);
+    }
+
+    /// What is in `scratch` becomes a row, or is added to the key's.
+    fn put(&mut self, key: &[u64], may_come_again: bool) {
         if self.scratch[0] == 0 {
             return;
         }
-        if !self.repeated {
-            self.rows.keys.extend_from_slice(key);
-            self.rows.values.extend_from_slice(&self.scratch);
-            return;
-        }
-        let mut key = key.to_vec();
+        let mut key = Cow::Borrowed(key);
         for at in &self.texts {
-            cut_at_nul(&mut key[*at..*at + 2]);
+            cut_at_nul(&mut key.to_mut()[*at..*at + 2]);
         }
         let words = self.laws.len();
-        match self.by_key.get(&key) {
-            Some(row) => apply(&self.laws, &mut self.rows.values[row * words..(row + 1) * words], &self.scratch),
-            None => {
-                self.rows.keys.extend_from_slice(&key);
-                self.rows.values.extend_from_slice(&self.scratch);
-                self.by_key.insert(key, self.rows.len() - 1);
-            }
+        if let Some(row) = self.by_key.get(&*key) {
+            apply(&self.laws, &mut self.rows.values[row * words..(row + 1) * words], &self.scratch);
+            return;
+        }
+        self.rows.keys.extend_from_slice(&key);
+        self.rows.values.extend_from_slice(&self.scratch);
+        if may_come_again {
+            self.by_key.insert(key.into_owned(), self.rows.len() - 1);
         }
     }
 
@@ -172,6 +183,21 @@ mod tests {
         merge.add(&[u64::from_ne_bytes(*b"sh\0\0\0\0\0\0"), 0], &row);
         let rows = merge.finish();
         assert_eq!((rows.len(), rows.firings()), (1, 2));
+    }
+
+    #[test]
+    fn parts_that_lie_elsewhere_are_added_to_the_row() {
+        let layout = layout();
+        let part = |count| [&[count][..], &vec![0; layout.words - 1]].concat();
+        for texts in [vec![], vec![0]] {
+            let mut merge = Merge::new(&layout, 2, texts);
+            [(7, 1), (8, 2), (7, 4)].iter().for_each(|(key, count)| merge.add_part(&[*key, 0], &part(*count)));
+            merge.add(&[8, 0], &[part(8), part(16)].concat());
+            merge.add(&[9, 0], &part(32));
+            let rows = merge.finish();
+            let found: Vec<(u64, u64)> = rows.iter().map(|(key, row)| (key[0], row[0])).collect();
+            assert_eq!(found, [(7, 5), (8, 26), (9, 32)]);
+        }
     }
 
     #[test]

@@ -110,6 +110,8 @@ pub enum MapName {
     Table,
     /// Rows by a small number.
     Dense,
+    /// Rows of a few keys, which come before the table.
+    Front,
     /// The row of keys that found the table full.
     Other,
     /// Constants of this clause; referred to by value.

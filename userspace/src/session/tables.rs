@@ -11,7 +11,7 @@ use crate::program::field::Kind;
 use crate::program::layout::Layout;
 use crate::program::scope::Scope;
 use crate::program::tree::{Column, Key};
-use crate::snapshot;
+use crate::snapshot::{self, Chunk};
 use crate::symbolize::keys::KeyReader;
 
 /// Rows by key, and the row of the keys that found no room. With `exchange` the tables are empty afterwards.
@@ -25,15 +25,17 @@ pub fn read(
     let layout = Layout::of(columns);
     let key_words = keys.iter().map(Key::words).sum::<usize>().max(1);
     let mut merge = Merge::new(&layout, key_words, text_words(keys));
-    let read = |table: &mut Table, merge: &mut Merge| -> Result<()> {
+    let snapshot = |table: &mut Table, take: &mut dyn FnMut(Chunk)| -> Result<()> {
         let full: Option<OwnedFd> = if exchange { Some(table.exchange()?) } else { None };
         let map = full.as_ref().map_or_else(|| table.map(), AsFd::as_fd);
-        snapshot::read(map, table, possible_cpus, |chunk| {
-            for (key, copies) in chunk.rows() {
-                merge.add(key, copies);
-            }
-        })
+        snapshot::read(map, table, possible_cpus, take)
     };
+    let read = |table: &mut Table, merge: &mut Merge| {
+        snapshot(table, &mut |chunk| chunk.rows().for_each(|(key, copies)| merge.add(key, copies)))
+    };
+    if let Some((front, table)) = &mut tables.front {
+        snapshot(table, &mut |chunk| front.rows(chunk.values).for_each(|(key, row)| merge.add_part(key, row)))?;
+    }
     if let Some(dense) = &mut tables.dense {
         read(dense, &mut merge)?;
     }

@@ -1,4 +1,5 @@
 //! Keys and the row that they lead to: look up, insert where it is new, count under `<other>` where there is no room.
+use super::front::Front;
 use super::{FRAME, Generator, Result, Shape, Slot};
 use crate::program::insn::{Alu, Helper, Jump, Label, MapName, R0, R1, R2, R3, R4, R9, Size};
 use crate::program::layout::Layout;
@@ -43,24 +44,39 @@ impl Generator {
                 .filter(|domain| *domain > 0 && u64::from(*domain) * layout.bytes() as u64 <= self.machine.dense_bytes),
             _ => None,
         };
-        let found = self.asm.label();
+        // Behind an array only rare keys come to the table.
+        let front = if dense.is_some() || !self.machine.compare_exchange {
+            None
+        } else {
+            Front::new(key_bytes, layout.bytes(), self.machine.front_bytes)
+        };
+        let (in_table, found) = (self.asm.label(), self.asm.label());
         if keys.is_empty() {
             self.asm.store_imm(Size::B8, FRAME, key, 0);
         }
         if let Some(domain) = dense {
             self.find_dense(key, domain, found)?;
         }
+        if let Some(front) = front {
+            self.find_front(front, key, found)?;
+        }
         if !keys.is_empty() {
-            self.find_or_insert(key, layout.bytes(), found)?;
+            self.find_or_insert(key, layout.bytes(), in_table)?;
         }
         self.find_other(found)?;
         self.asm.goto(self.end);
+        self.asm.bind(in_table);
+        if let Some(front) = front {
+            self.asm.mov(R9, R0);
+            self.take_front(front, key);
+            self.asm.mov(R0, R9);
+        }
         self.asm.bind(found);
         self.asm.mov(R9, R0);
         for (cell, word) in &layout.cells {
             self.update(cell, *word, &args)?;
         }
-        Ok(Shape::Table { key_bytes: if keys.is_empty() { 8 } else { key_bytes }, layout, dense })
+        Ok(Shape::Table { key_bytes: if keys.is_empty() { 8 } else { key_bytes }, layout, dense, front })
     }
 
     fn write_key(&mut self, key: &Key, at: Slot) -> Result<()> {

@@ -7,6 +7,7 @@ mod aggregate;
 mod buckets;
 mod expr;
 mod facts;
+pub mod front;
 mod functions;
 pub mod site;
 mod stream;
@@ -20,6 +21,7 @@ use super::insn::{Alu, Assembler, Code, Helper, Insn, Jump, Label, MapName, R0, 
 use super::layout::Layout;
 use super::tree::{Action, Clause, Expr};
 use facts::Facts;
+use front::Front;
 
 /// What the generated code may rely on: the running kernel, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub struct Machine {
     pub used: Used,
     /// The largest table with a row for each value of a small domain.
     pub dense_bytes: u64,
+    /// Room for rows in front of the table, for each CPU.
+    pub front_bytes: u64,
 }
 
 /// Offsets that lead from a task to what helpers tell of the current one only. None where the kernel has no BTF.
@@ -66,7 +70,7 @@ pub struct Compiled {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shape {
-    Table { key_bytes: usize, layout: Layout, dense: Option<u32> },
+    Table { key_bytes: usize, layout: Layout, dense: Option<u32>, front: Option<Front> },
     Stream { record_bytes: usize, wide_record_bytes: usize },
 }
 
@@ -227,7 +231,8 @@ impl Generator {
     /// `r1 = map`, for a table that may be exchanged the one that is in its place now. Clobbers r0-r5.
     fn load_map(&mut self, map: MapName) -> Result<()> {
         self.asm.map(R1, map);
-        if !self.machine.intervals || !matches!(map, MapName::Table | MapName::Dense | MapName::Other) {
+        if !self.machine.intervals || !matches!(map, MapName::Table | MapName::Dense | MapName::Front | MapName::Other)
+        {
             return Ok(());
         }
         let zero = self.slot(8)?;
