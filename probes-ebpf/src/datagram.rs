@@ -268,14 +268,15 @@ fn is_not_of_udp<const DIRECT: bool>(sk: Kernel<DIRECT>) -> u16 {
     sk.read::<u16>(SOCK_PROTOCOL.load()) ^ UDP | sk.read::<u16>(SOCK_TYPE.load()) ^ SOCK_DGRAM
 }
 
-/// What the packet tells. False: it is not of UDP, or it is a copy that another socket has got.
+/// What the packet tells. False: it is not of UDP, or it is a copy that another socket has got. `has_come`: it is
+/// at the device that it came to, and yet has its sender, being of this host.
 #[inline(always)]
-pub fn read_packet(skb: Kernel<true>, family: u32, firing: &mut Firing) -> bool {
+pub fn read_packet(skb: Kernel<true>, family: u32, has_come: bool, firing: &mut Firing) -> bool {
     let at = firing.as_mut_ptr();
     if !read_headers(skb, family, firing) {
         return false;
     }
-    let sk = Kernel::<false>(skb.read::<u64>(SKB_SK.load()) as *const u8);
+    let sk = Kernel::<false>(if has_come { core::ptr::null() } else { skb.read::<u64>(SKB_SK.load()) as *const u8 });
     // What has come in has an interface. What is queued at a socket has none of its own any more.
     let sent = skb.read::<u32>(SKB_INTERFACE.load()) == 0 && !sk.0.is_null();
     let is_incoming = is_below(0, skb.read::<u32>(SKB_INTERFACE.load()).into());

@@ -25,6 +25,7 @@ crate::tests![
     multicast,
     multicast_unwanted,
     memory_exhausted,
+    cpu_backlog,
     fragments_never_completed,
     fragments_overlapping,
     spoofed_source,
@@ -239,6 +240,22 @@ fn memory_exhausted() -> Result<()> {
         told.is(&net.b, &["udp_mem exhausted"], told.loss.lost)?;
         let receiver = told.loss.receiver.as_ref().context("a receiver")?;
         told.is_of(&net.b, &format!("workload({})", receiver.pid()))?;
+    }
+    Ok(())
+}
+
+/// The counter is a CPU's, of all protocols and namespaces: it stands with those of our own.
+fn cpu_backlog() -> Result<()> {
+    for family in Family::BOTH {
+        let net = Net::two()?;
+        let _resident = resident(&net)?;
+        let told = told(&net, KEYS, &[], || losses::cpu_backlog(&net, family))?;
+        told.is(&net.b, &["CPU backlog"], told.loss.lost)?;
+        told.is_explained(&net.b, 0)?;
+        let accounts = told.report.0["kernel"].as_array().context("accounts")?;
+        let dropped: u64 =
+            accounts.iter().filter_map(|account| account["all_protocols"]["softnet dropped"].as_u64()).sum();
+        ensure!(dropped >= told.loss.lost, "softnet dropped {dropped}, lost {} in {}", told.loss.lost, told.run);
     }
     Ok(())
 }

@@ -28,6 +28,7 @@ crate::tests![
     multicast_full,
     multicast_unwanted,
     memory_exhausted,
+    cpu_backlog,
     fragments_never_completed,
     fragments_overlapping,
     spoofed_source,
@@ -243,6 +244,16 @@ fn memory_exhausted() -> Result<()> {
         ensure!([0, lost].contains(&errors), "InErrors {errors} of {lost}");
         ensure!([0, errors].contains(&memory), "MemErrors {memory} of {lost}");
         ensure_eq!(of("RcvbufErrors"), 0, "RcvbufErrors of {lost}");
+    }
+    Ok(())
+}
+
+fn cpu_backlog() -> Result<()> {
+    for family in Family::BOTH {
+        let net = Net::two()?;
+        let moved = Moved::in_(&net.b, || losses::cpu_backlog(&net, family))?;
+        moved.udp_counters_are(&[])?;
+        ensure_eq!(socket_drops(&net.b, family, moved.loss.to.port())?, [0], "drops of the socket");
     }
     Ok(())
 }

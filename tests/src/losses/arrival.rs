@@ -1,10 +1,10 @@
 //! Lost when they arrive in B, or at the copy to their reader for what is wrong with them.
 use std::net::SocketAddr;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::packets::{datagram, send_as_udp, with_bad_checksum, with_length};
-use super::{CLOSED, Loss, PORT, b, did, receiver, send, send_payload, sent_to_receiver};
+use super::{CLOSED, Loss, PORT, b, did, receiver, send, send_payload, sender, sent_to_receiver};
 use crate::ensure_eq;
 use crate::net::{Family, HostSysctl, Net};
 
@@ -39,6 +39,23 @@ pub fn memory_exhausted(net: &Net, family: Family) -> Result<Loss> {
     let loss = sent_to_receiver(net, family, &["--rcvbufforce", "40000000"], 4000, 1000);
     drop(few_pages);
     loss
+}
+
+/// A CPU's queue of what has come in has room for few, and 40 come before it is looked at. The setting is the whole
+/// machine's, for the time in which this runs. Call it where the machine's own namespace is.
+pub fn cpu_backlog(net: &Net, family: Family) -> Result<Loss> {
+    const SEGMENTS: u64 = 40;
+    net.a.take_no_segments()?;
+    let mut receiver = receiver(net, family, &[])?;
+    let mut sender = sender(net, b(family, PORT), 1, SEGMENTS * 100, &["--segment", "100"])?;
+    let few = HostSysctl::set("net/core/netdev_max_backlog", "4")?;
+    let did_send = sender.run();
+    drop(few);
+    ensure_eq!(did(&did_send?, "sent")?, 1, "sends that end well");
+    net.settle()?;
+    let loss = Loss::new(b(family, PORT), SEGMENTS, did(&receiver.run()?, "received")?)?;
+    ensure!(loss.lost > 0, "a queue of 4 took {SEGMENTS} at once");
+    Ok(loss.at(receiver).from(sender))
 }
 
 pub fn no_socket(net: &Net, family: Family) -> Result<Loss> {

@@ -79,6 +79,14 @@ pub fn set_mtu(namespace: &Namespace, mtu: u32) -> Result<()> {
     ask(namespace, libc::RTM_NEWLINK, 0, body)?.with_context(|| format!("set a device's MTU to {mtu}"))
 }
 
+/// Of packets that are several datagrams long, the device takes each datagram alone, one right behind the other.
+pub fn take_no_segments(namespace: &Namespace) -> Result<()> {
+    // include/uapi/linux/if_link.h
+    const IFLA_GSO_MAX_SEGS: u16 = 40;
+    let body = Body::of(&interface(INDEX, 0)).number(IFLA_GSO_MAX_SEGS, 1);
+    ask(namespace, libc::RTM_NEWLINK, 0, body)?.context("set how many segments a device takes")
+}
+
 fn up(namespace: &Namespace, index: u32) -> Result<()> {
     let body = Body::of(&interface(index, libc::IFF_UP as u32));
     ask(namespace, libc::RTM_NEWLINK, 0, body)?.with_context(|| format!("bring device {index} up"))

@@ -86,6 +86,11 @@ impl Namespace {
         links::set_mtu(self, mtu)
     }
 
+    /// What is sent as one packet of several datagrams goes out as several packets at once.
+    pub fn take_no_segments(&self) -> Result<()> {
+        links::take_no_segments(self)
+    }
+
     /// Until the counters are as they shall be.
     pub fn wait_for(&self, done: impl Fn(&Counters) -> Result<bool>) -> Result<()> {
         let started = Instant::now();

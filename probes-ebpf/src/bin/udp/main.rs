@@ -17,8 +17,8 @@ use aya_ebpf::{
 use probes_common::{
     stack::FRAMES_MAX,
     udp::{
-        BY_SITE, CLASSES_MAX, FACT_KSTACK, FACT_SENT, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX, SIGN_NOTED,
-        SIGNS, SITE_ROWS, SITES_MAX, TAKERS, UNLESS_TAKER,
+        BACKLOG, BY_SITE, CLASSES_MAX, FACT_KSTACK, FACT_SENT, NO_CLASS, NO_LOSS, Places, REASON_NAMED, REASONS_MAX,
+        SIGN_NOTED, SIGNS, SITE_ROWS, SITES_MAX, TAKERS, UNLESS_TAKER,
     },
 };
 use probes_ebpf::{
@@ -62,19 +62,22 @@ fn is_loss(ctx: &BtfTracePointContext, firing: &mut Firing) -> bool {
     let reason = if REASON_TOLD.load() != 0 { ctx.arg::<u32>(2) } else { 0 };
     let receiver: *const u8 = if SOCKET_TOLD.load() != 0 { ctx.arg(3) } else { core::ptr::null() };
     let refused = if REASON_TOLD.load() != 0 { None } else { refused::take(skb) };
+    let placed = if refused.is_some() { 0 } else { class_at(reason, ctx.arg(1)) };
+    if placed == NO_LOSS.into() {
+        return false;
+    }
     let is_udp = match refused {
         Some(refused) => read_receiver(skb, Kernel::<false>(refused.socket as *const u8), family, firing),
-        None if receiver.is_null() => read_packet(skb, family, firing),
+        None if receiver.is_null() => read_packet(skb, family, placed == BACKLOG.into(), firing),
         None => read_receiver(skb, Kernel::<true>(receiver), family, firing),
     };
     if !is_udp {
         return false;
     }
     let class = match refused {
-        Some(refused) => Some(refused.class as u8 as u32),
-        None => class_of(skb, (reason, ctx.arg(1)), family, firing, !receiver.is_null()),
+        Some(refused) => refused.class as u8 as u32,
+        None => closer(placed, skb, (reason, family), firing, !receiver.is_null()),
     };
-    let Some(class) = class else { return false };
     complete(skb, (class, family), firing);
     if wants(FACT_SENT)
         && let Some(sender) = sender(skb, firing)
@@ -87,22 +90,19 @@ fn is_loss(ctx: &BtfTracePointContext, firing: &mut Firing) -> bool {
     true
 }
 
-/// What a reason, the function that freed the packet, and the packet's own signs mean. None: no loss.
+/// What a reason and the function that freed the packet mean.
 #[inline(always)]
-fn class_of(
-    skb: Kernel<true>,
-    (reason, location): (u32, u64),
-    family: u32,
-    firing: &Firing,
-    is_told: bool,
-) -> Option<u32> {
-    let places = PLACES.get_ptr(0)?;
+fn class_at(reason: u32, location: u64) -> u64 {
+    let Some(places) = PLACES.get_ptr(0) else { return NO_LOSS.into() };
     // The last stands for all that the table has no room for, and is none of the kernel's.
     let is_in_table = is_below(reason.into(), REASONS_MAX as u64);
     let row = choose(is_in_table, reason.into(), REASONS_MAX as u64 - 1);
     // SAFETY: a live map value; indexes are masked, and the compiler does not know that they need not be.
-    let class = unsafe {
+    unsafe {
         let by = u64::from((*places).by_reason[opaque(row) as usize & (REASONS_MAX - 1)]);
+        if by & u64::from(BY_SITE | UNLESS_TAKER) == 0 {
+            return by;
+        }
         let site = site_of(&raw const (*places).starts, location);
         let is_by_site = by >> BY_SITE.trailing_zeros() & 1;
         let row = choose(is_by_site, by, TAKERS as u64);
@@ -111,20 +111,23 @@ fn class_of(
         let is_no_loss_there = is_equal(at_site, NO_LOSS.into()) & (is_by_site | is_unless_taker);
         let class = choose(is_by_site, at_site, by & !u64::from(UNLESS_TAKER));
         choose(is_no_loss_there, NO_LOSS.into(), class)
-    };
-    if class == NO_LOSS.into() {
-        return None;
     }
+}
+
+/// The class that the packet's own signs make of one of several reasons.
+#[inline(always)]
+fn closer(class: u64, skb: Kernel<true>, (reason, family): (u32, u32), firing: &Firing, is_told: bool) -> u32 {
     let noted = if REASON_TOLD.load() != 0 { 0 } else { refused::are_noted() * SIGN_NOTED };
     // What a socket refused, it told why.
     let signs = if is_told { 0 } else { (arrival::signs(skb, family, firing) | noted) as u64 };
-    // SAFETY: as above.
+    let Some(places) = PLACES.get_ptr(0) else { return 0 };
+    // SAFETY: a live map value; indexes are masked.
     let closer = unsafe {
         let closer = &raw const (*places).closer;
         (*closer)[opaque(class) as usize & (CLASSES_MAX - 1)][opaque(signs) as usize & (SIGNS - 1)]
     };
     let named = REASON_NAMED.saturating_add(reason);
-    Some(choose(is_equal(class, NO_CLASS.into()), named.into(), closer.into()) as u32)
+    choose(is_equal(class, NO_CLASS.into()), named.into(), closer.into()) as u32
 }
 
 /// The last that begins at or below `location`. Without branches: the verifier would walk what is behind once for each way.
