@@ -1,5 +1,5 @@
-//! `spoor udp` beside a receiver of the real world: rsyslogd, where it is installed. What it did not write down is what was
-//! lost, and what spoor says would help does.
+//! `spoor udp` beside a receiver of the real world: rsyslogd, as Debian has it. What it did not write down is what was lost,
+//! and what spoor says would help does.
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::process::CommandExt;
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use spoor_tests::folder::Folder;
 use spoor_tests::net::{Counters, Family, Net, socket_drops};
 use spoor_tests::skip::skip;
-use spoor_tests::{Context, Report, Result, bail, ensure, ensure_eq, spoor, sys, udp};
+use spoor_tests::{Context, Report, Result, bail, binaries, ensure, ensure_eq, spoor, sys, udp};
 
 crate::tests![what_rsyslogd_did_not_write_down_was_lost, the_buffer_that_is_advised_holds_the_burst];
 
@@ -24,28 +24,26 @@ struct Rsyslogd {
 impl Rsyslogd {
     /// `settings`: of its input.
     fn start(net: &Net, settings: &str) -> Result<Rsyslogd> {
-        const INSTALLED: &str = "/usr/sbin/rsyslogd";
-        if !fs::exists(INSTALLED)? {
-            return skip("not supported: rsyslogd is not installed");
-        }
+        let Some(tree) = binaries::rsyslog() else {
+            return skip("not supported: no rsyslogd; where it can, `cargo xtask test` fetches Debian's");
+        };
+        let libraries = ["usr/lib", "lib"].map(|lib| tree.join(lib).join("x86_64-linux-gnu"));
         let folder = Folder::new()?;
         let (config, out) = (folder.text("config"), folder.text("out"));
         let address = Family::V4.b();
         let text = format!(
-            "module(load=\"imudp\")\n\
+            "global(net.enableDNS=\"off\" localHostname=\"here\")\n\
+             module(load=\"imudp\")\n\
              template(name=\"message\" type=\"string\" string=\"%msg%\\n\")\n\
              ruleset(name=\"all\") {{ action(type=\"omfile\" file=\"{out}\" template=\"message\") }}\n\
              input(type=\"imudp\" address=\"{address}\" port=\"{PORT}\" ruleset=\"all\" {settings})\n"
         );
         fs::write(&config, text)?;
         fs::write(&out, "")?;
-        // Where it is installed, a profile of AppArmor may keep it from files that are not the system's.
-        let program = folder.file("rsyslogd");
-        fs::copy(INSTALLED, &program).context("copy rsyslogd")?;
-        let pid_file = folder.text("pid");
-        let mut command = Command::new(program);
-        command.args(["-n", "-f", &config, "-i", &pid_file]).stdout(Stdio::null()).stderr(Stdio::null());
-        command.process_group(0);
+        let mut command = Command::new(tree.join("usr/sbin/rsyslogd"));
+        command.args(["-n", "-f", &config, "-i", &folder.text("pid"), "-M"]).arg(libraries[0].join("rsyslog"));
+        command.env("LD_LIBRARY_PATH", std::env::join_paths(&libraries)?);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let process = net.b.run(|| command.spawn().context("start rsyslogd"))?;
         let started = Rsyslogd { process, folder };
         net.b.wait_for(|_| Ok(!socket_drops(&net.b, Family::V4, PORT)?.is_empty())).context("rsyslogd listens")?;

@@ -29,6 +29,12 @@ pub fn tracee() -> &'static Path {
     PATH.get_or_init(|| named("TRACEE_BIN", "/bin/tracee").unwrap_or_else(|| Path::new(env!("OUT_DIR")).join("tracee")))
 }
 
+/// `RSYSLOG_TREE`, else where `cargo xtask test` unpacked Debian's rsyslogd to: the folder of its `usr`. None: it did not.
+pub fn rsyslog() -> Option<PathBuf> {
+    let folder = named("RSYSLOG_TREE", "/rsyslog").unwrap_or_else(|| target_folder().join("vm/rsyslog"));
+    folder.exists().then_some(folder)
+}
+
 /// Beside the program that is linked to it.
 pub fn tracee_library() -> PathBuf {
     tracee().with_file_name("libtracee.so")

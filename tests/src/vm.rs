@@ -1,5 +1,5 @@
-//! PID 1 of a virtual machine whose initramfs holds /init (us), /bin/spoor and /bin/workload, modules of its kernel, and
-//! nothing else.
+//! PID 1 of a virtual machine whose initramfs holds /init (us), the tests' programs in /bin, rsyslogd in /rsyslog,
+//! modules of its kernel, and nothing else.
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::io::Write;

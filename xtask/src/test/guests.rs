@@ -74,11 +74,18 @@ fn files(programs: &Programs, image: &Image) -> Result<Vec<(String, PathBuf)>> {
     for (name, path) in [("spoor", &programs.spoor), ("workload", &programs.workload), ("tracee", &programs.tracee)] {
         files.push((format!("bin/{name}"), path.clone()));
     }
-    files.extend(vm::libraries(&programs.tracee, "bin")?);
+    let beside = programs.tracee.parent().context("a program lies in a folder")?;
+    files.extend(vm::libraries(&programs.tracee, beside, "bin")?);
+    if let Some(rsyslog) = &programs.rsyslog {
+        files.extend(rsyslog.files("rsyslog")?);
+    }
     for module in &image.modules {
         let name = module.file_name().context("a module has a name")?;
         files.push((format!("lib/modules/{}", name.to_string_lossy()), module.clone()));
     }
+    // Programs share libraries.
+    files.sort();
+    files.dedup();
     Ok(files)
 }
 

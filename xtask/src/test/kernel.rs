@@ -11,6 +11,7 @@ use super::stage::Stage;
 use super::{HERE, program};
 use crate::shell::cmd;
 use crate::static_build;
+use crate::vm::Rsyslog;
 
 /// Its test target in package spoor-tests.
 pub const TARGET: &str = "kernel";
@@ -21,11 +22,16 @@ pub struct Programs {
     pub kernel_tests: PathBuf,
     /// Linked dynamically; libtracee.so lies beside it.
     pub tracee: PathBuf,
+    /// None: where packages cannot be fetched. Its tests say so.
+    pub rsyslog: Option<Rsyslog>,
 }
 
 impl Programs {
-    /// Tells a test where the programs are; in a guest they are in /bin.
+    /// Tells a test where the programs are; in a guest they are in /bin and /rsyslog.
     pub fn name_in<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        if let Some(rsyslog) = &self.rsyslog {
+            command.env("RSYSLOG_TREE", rsyslog.folder());
+        }
         command.env("SPOOR_BIN", &self.spoor).env("WORKLOAD_BIN", &self.workload).env("TRACEE_BIN", &self.tracee)
     }
 }
@@ -37,6 +43,7 @@ pub fn build() -> Result<Programs> {
         workload: built.program("workload")?,
         kernel_tests: built.program(TARGET)?,
         tracee: built.out_dir("spoor-tests")?.join("tracee"),
+        rsyslog: None,
     })
 }
 

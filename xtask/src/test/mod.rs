@@ -4,9 +4,9 @@
 use std::env;
 use std::process::ExitCode;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::vm::{self, KERNELS, Kernel};
+use crate::vm::{self, KERNELS, Kernel, Rsyslog};
 
 mod guests;
 mod host;
@@ -56,18 +56,25 @@ fn stages(args: &Args) -> Vec<Stage> {
         let kernels = kernels.clone();
         thread::spawn(move || guests::fetch(&kernels))
     });
+    let fetching_rsyslog = vm::unavailable().is_none().then(|| thread::spawn(Rsyslog::fetch));
     let mut stages = Vec::new();
     if args.kernel.is_empty() {
         stages.push(host::unit_tests());
     }
     let started = Instant::now();
-    let programs = match kernel::build() {
+    let mut programs = match kernel::build() {
         Ok(programs) => programs,
         Err(error) => {
             stages.push(Stage::failed("static programs", format!("{error:#}"), started.elapsed()));
             return stages;
         }
     };
+    if let Some(fetching) = fetching_rsyslog {
+        match fetching.join().expect("fetch returns errors, it does not panic") {
+            Ok(rsyslog) => programs.rsyslog = Some(rsyslog),
+            Err(error) => stages.push(Stage::failed("rsyslogd", format!("{error:#}"), Duration::ZERO)),
+        }
+    }
     if args.kernel.is_empty() {
         stages.push(host::cli_tests(&programs));
     }

@@ -102,9 +102,9 @@ impl Apt {
         debs_in(&debs)
     }
 
-    /// Downloads `package` from `suite` and everything it needs that is not installed.
+    /// Downloads `package` from `suite`, installed or not, and everything it needs that is not installed.
     pub fn download_with_needs(&self, package: &str, suite: &str) -> Result<Vec<PathBuf>> {
-        let args = ["-qq", "-y", "--download-only", "-t", suite, "install", package];
+        let args = ["-qq", "-y", "--download-only", "--reinstall", "-t", suite, "install", package];
         output(&mut self.command("apt-get", &args))?;
         debs_in(&self.folder.join("cache/archives"))
     }

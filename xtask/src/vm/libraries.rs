@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use super::unpacked;
 use crate::advice::Advise;
 use crate::shell::{cmd, output};
 
-/// Each with its path in the guest, without the leading `/`: where the loader looks for it there. What lies beside the
-/// program is in `folder`, as the program itself has to be.
-pub fn libraries(program: &Path, folder: &str) -> Result<Vec<(String, PathBuf)>> {
-    let said = output(&mut cmd("ldd", [program])).advise("install libc-bin")?;
-    let beside = program.parent().context("a program lies in a folder")?;
+/// Each with its path in the guest, without the leading `/`: where the loader looks for it there. What lies in `folder`,
+/// beside the program or as a package is unpacked, is in `to`, as the program itself has to be.
+pub fn libraries(program: &Path, folder: &Path, to: &str) -> Result<Vec<(String, PathBuf)>> {
+    let mut command = cmd("ldd", [program]);
+    let said = output(command.env("LD_LIBRARY_PATH", unpacked::library_path(folder))).advise("install libc-bin")?;
     let mut libraries = Vec::new();
     for path in paths(&said)? {
-        let place = match path.strip_prefix(beside) {
-            Ok(name) => format!("{folder}/{}", name.display()),
+        let place = match path.strip_prefix(folder) {
+            Ok(name) => format!("{to}/{}", name.display()),
             Err(_) => path.strip_prefix("/").context("ldd says whole paths")?.display().to_string(),
         };
         libraries.push((place, path));

@@ -9,6 +9,8 @@ mod kernels;
 mod libraries;
 mod modules;
 mod qemu;
+mod rsyslog;
+mod unpacked;
 
 pub use boot::{Run, run};
 pub use image::Image;
@@ -16,6 +18,7 @@ pub use initramfs::pack;
 pub use kernels::{KERNELS, Kernel};
 pub use libraries::libraries;
 pub use qemu::Qemu;
+pub use rsyslog::Rsyslog;
 
 /// Why no guest can be had on this machine at all; `None` where it can be tried.
 pub fn unavailable() -> Option<String> {
