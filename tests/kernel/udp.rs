@@ -1,10 +1,11 @@
 //! `spoor udp`: what was lost on purpose has its row, with the reason, the place and the process, and the kernel's own
 //! counters say the same.
 use std::collections::BTreeMap;
+use std::net::UdpSocket;
 
 use spoor_tests::losses::{self, Loss};
 use spoor_tests::net::{Beyond, Family, Namespace, Net};
-use spoor_tests::{Context, Finished, Report, Result, Row, ensure, ensure_eq, spoor, udp};
+use spoor_tests::{Context, Finished, Report, Result, Row, Work, ensure, ensure_eq, spoor, udp};
 
 crate::tests![
     receive_buffer_full,
@@ -40,6 +41,7 @@ crate::tests![
     sends_that_fail_are_the_kernels_to_tell,
     what_arrives_is_no_loss,
     a_process_is_a_target,
+    the_end_of_one_of_two_processes_does_not_end_it,
     a_port_is_a_target,
     who_sent_it_is_a_target,
     stacks_are_those_of_the_kernel,
@@ -141,7 +143,7 @@ fn in_b(provoke: fn(&Net, Family) -> Result<Loss>, reasons: &[&str], counted: bo
 }
 
 pub fn resident(net: &Net) -> Result<spoor_tests::Work> {
-    net.b.run(|| spoor_tests::Work::waiting(&["getppid", "0"]))
+    net.b.run(|| Work::waiting(&["getppid", "0"]))
 }
 
 fn receive_buffer_full() -> Result<()> {
@@ -385,8 +387,8 @@ fn what_arrives_is_no_loss() -> Result<()> {
     let net = Net::two()?;
     let _resident = resident(&net)?;
     let told = told(&net, KEYS, &[], || {
-        let receiver = net.b.run(|| Ok(std::net::UdpSocket::bind((Family::V4.b(), 7700))?))?;
-        let sender = net.a.run(|| Ok(std::net::UdpSocket::bind((Family::V4.any(), 0))?))?;
+        let receiver = net.b.run(|| Ok(UdpSocket::bind((Family::V4.b(), 7700))?))?;
+        let sender = net.a.run(|| Ok(UdpSocket::bind((Family::V4.any(), 0))?))?;
         for _ in 0..20 {
             sender.send_to(b"x", receiver.local_addr()?)?;
             receiver.recv(&mut [0; 2])?;
@@ -402,10 +404,10 @@ fn what_arrives_is_no_loss() -> Result<()> {
 /// Of two receivers that lose, one is meant.
 fn a_process_is_a_target() -> Result<()> {
     let net = Net::two()?;
-    let mut other = net.b.run(|| spoor_tests::Work::holding(&["udp-receiver", "0.0.0.0:7701", "--rcvbuf", "4096"]))?;
+    let mut other = net.b.run(|| Work::holding(&["udp-receiver", "0.0.0.0:7701", "--rcvbuf", "4096"]))?;
     let trace = udp(&["--by", "lport,process", "-p", &other.pid()]).start()?;
     let full = losses::receive_buffer_full(&net, Family::V4)?;
-    let sender = net.a.run(|| Ok(std::net::UdpSocket::bind((Family::V4.any(), 0))?))?;
+    let sender = net.a.run(|| Ok(UdpSocket::bind((Family::V4.any(), 0))?))?;
     for _ in 0..50 {
         sender.send_to(&[b'x'; 512], (Family::V4.b(), 7701))?;
     }
@@ -417,6 +419,64 @@ fn a_process_is_a_target() -> Result<()> {
     ensure_eq!(rows[0].key("lport")?, "7701", "port in {run}");
     ensure!(run.report()?.0["target"].to_string().contains(&other.pid()), "the target is not told: {run}");
     ensure_eq!(rows[0].value("datagrams")? as u64, 50 - received, "lost in {run}");
+    Ok(())
+}
+
+/// What the reports of intervals say so far was lost, by port and process.
+fn reported(stdout: &str) -> Result<BTreeMap<(String, String), u64>> {
+    let mut lost = BTreeMap::new();
+    for line in stdout.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        for row in Report::parse(line)?.rows()? {
+            *lost.entry((row.key("lport")?, row.key("process")?)).or_insert(0) += row.value("datagrams")? as u64;
+        }
+    }
+    Ok(lost)
+}
+
+/// Of two receivers the first ends. Once its neighbour's next loss is reported, that loses again: who had stopped with the
+/// first would miss it. Each ends when its losses are reported: before 6.11 the kernel does not name the socket, and that of
+/// a process that is gone is nobody's.
+fn the_end_of_one_of_two_processes_does_not_end_it() -> Result<()> {
+    let net = Net::two()?;
+    let receiver =
+        |port: u16| net.b.run(|| Work::holding(&["udp-receiver", &format!("0.0.0.0:{port}"), "--rcvbuf", "4096"]));
+    let (mut first, mut second) = (receiver(7701)?, receiver(7702)?);
+    let (first_pid, second_pid) = (first.pid(), second.pid());
+    let pids = ["-p", &first_pid, "-p", &second_pid];
+    let mut trace = udp(&["--by", "lport,process", "-i", "300ms"]).and(&pids).start()?;
+    let stdout = trace.process.stdout.clone();
+    let sender = net.a.run(|| Ok(UdpSocket::bind((Family::V4.any(), 0))?))?;
+    let flood = |port: u16| -> Result<()> {
+        for _ in 0..50 {
+            sender.send_to(&[b'x'; 512], (Family::V4.b(), port))?;
+        }
+        net.settle()
+    };
+    // It goes on holding its socket until it is released.
+    let lost_by = |work: &mut Work, sent: u64| -> Result<u64> {
+        let lost = sent - work.run()?["received"].as_u64().context("what it received")?;
+        let process = format!("workload({})", work.pid());
+        let is_told = |(key, told): (&(String, String), &u64)| key.1 == process && *told == lost;
+        net.b.wait_for(|_| Ok(reported(&stdout.text())?.iter().any(is_told))).context("its losses are reported")?;
+        Ok(lost)
+    };
+    flood(7701)?;
+    let lost_by_first = lost_by(&mut first, 50)?;
+    first.release()?;
+    first.end()?;
+    flood(7702)?;
+    stdout.wait_for_words("7702").context("a report of the second")?;
+    flood(7702)?;
+    ensure!(trace.process.is_running()?, "spoor ended while a target runs");
+    let lost_by_second = lost_by(&mut second, 100)?;
+    second.release()?;
+    second.end()?;
+    let run = trace.finish()?;
+    ensure_eq!(run.code(), 0, "status of {run}");
+    let of = |port: &str, pid: &str, lost: u64| ((port.to_owned(), format!("workload({pid})")), lost);
+    let expected = [of("7701", &first_pid, lost_by_first), of("7702", &second_pid, lost_by_second)];
+    ensure!(lost_by_first > 0, "the first lost nothing");
+    ensure_eq!(reported(&run.stdout)?, BTreeMap::from(expected), "lost in {run}");
     Ok(())
 }
 
