@@ -39,6 +39,21 @@ pub fn wait_without_reaping(pid: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Stops a child of ours, and waits until all its threads do nothing any more.
+///
+/// Errors: ESRCH where it has ended.
+pub fn stop(pid: u32) -> io::Result<()> {
+    kill(pid, libc::SIGSTOP)?;
+    // SAFETY: room for one answer, which is zero where there is none.
+    let code = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let what = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT;
+        check(libc::waitid(libc::P_PID, pid, &mut info, what).into())?;
+        info.si_code
+    };
+    if code == libc::CLD_STOPPED { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
+}
+
 /// What the command may not do.
 #[derive(Clone, Copy, Debug)]
 pub enum Lower {
