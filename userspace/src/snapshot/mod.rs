@@ -7,6 +7,7 @@ pub mod standing;
 use std::os::fd::BorrowedFd;
 
 use anyhow::{Context, Result};
+use zerocopy::IntoBytes;
 
 use crate::attach::tables::Table;
 use crate::sys::bpf::{self, BatchCursor};
@@ -33,11 +34,13 @@ impl<'a> Chunk<'a> {
 /// Memory for one batch.
 const BATCH_BYTES: usize = 1 << 20;
 const BATCH_ROWS: usize = 4096;
+/// What the kernel says where a kind of map has no batches; no error of user space.
+const ENOTSUPP: i32 = 524;
 
 /// Reads every row of `map`, which is `table`'s or was before it was exchanged.
 ///
 /// Shape: an array's keys are its indexes, one word each, in order; a hash's come in no order.
-/// Kernel: 5.6 for batches of a hash; without them and for arrays, row by row.
+/// Kernel: 5.6 for batches, 5.13 for those of an array of each CPU's; without them, row by row.
 pub fn read(map: BorrowedFd, table: &Table, possible_cpus: u32, take: impl FnMut(Chunk)) -> Result<()> {
     let copies = if table.part.per_cpu { possible_cpus as usize } else { 1 };
     let row_words = table.row_bytes as usize / 8;
@@ -85,6 +88,7 @@ fn read_hash_map(
     }
 }
 
+/// Kernel: 5.6 for batches, 5.13 where each CPU has its own values; before, row by row.
 fn read_array(
     map: BorrowedFd,
     entries: u32,
@@ -92,10 +96,32 @@ fn read_array(
     copies: usize,
     mut take: impl FnMut(Chunk),
 ) -> Result<()> {
-    let mut values = vec![0u64; row_words * copies];
-    for index in 0..entries {
-        bpf::map_lookup(map, &index.to_ne_bytes(), bytes_mut(&mut values))?;
-        take(Chunk { keys: &[u64::from(index)], values: &values, key_words: 1, row_words, copies });
+    let room = (BATCH_BYTES / (row_words * copies * 8)).clamp(1, BATCH_ROWS).min(entries as usize);
+    let (mut indexes, mut values) = (vec![0u32; room], vec![0u64; room * row_words * copies]);
+    let mut cursor = BatchCursor::new(size_of::<u32>());
+    let mut read = 0;
+    while read < entries {
+        match bpf::map_lookup_batch(map, &mut cursor, indexes.as_mut_bytes(), bytes_mut(&mut values), room as u32) {
+            Ok((rows, last)) => {
+                let at = rows as usize;
+                let keys: Vec<u64> = indexes[..at].iter().copied().map(u64::from).collect();
+                take(Chunk {
+                    keys: &keys,
+                    values: &values[..at * row_words * copies],
+                    key_words: 1,
+                    row_words,
+                    copies,
+                });
+                read = if last { entries } else { read + rows };
+            }
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP)) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    for index in read..entries {
+        let values = &mut values[..row_words * copies];
+        bpf::map_lookup(map, index.as_bytes(), bytes_mut(values))?;
+        take(Chunk { keys: &[u64::from(index)], values, key_words: 1, row_words, copies });
     }
     Ok(())
 }
@@ -121,11 +147,11 @@ fn read_one_by_one(
 }
 
 fn bytes(words: &[u64]) -> &[u8] {
-    zerocopy::IntoBytes::as_bytes(words)
+    words.as_bytes()
 }
 
 fn bytes_mut(words: &mut [u64]) -> &mut [u8] {
-    zerocopy::IntoBytes::as_mut_bytes(words)
+    words.as_mut_bytes()
 }
 
 /// Every value of a hash that is not per CPU, whose keys are one word each: key, value.
