@@ -42,6 +42,7 @@ crate::tests![
     what_arrives_is_no_loss,
     a_process_is_a_target,
     the_end_of_one_of_two_processes_does_not_end_it,
+    who_has_ended_by_then_is_named,
     a_port_is_a_target,
     who_sent_it_is_a_target,
     stacks_are_those_of_the_kernel,
@@ -477,6 +478,29 @@ fn the_end_of_one_of_two_processes_does_not_end_it() -> Result<()> {
     let expected = [of("7701", &first_pid, lost_by_first), of("7702", &second_pid, lost_by_second)];
     ensure!(lost_by_first > 0, "the first lost nothing");
     ensure_eq!(reported(&run.stdout)?, BTreeMap::from(expected), "lost in {run}");
+    Ok(())
+}
+
+/// Where the kernel does not name the socket (before 6.11), it is known by the address that it had when it was there.
+fn who_has_ended_by_then_is_named() -> Result<()> {
+    let net = Net::two()?;
+    let _resident = resident(&net)?;
+    let mut receiver = net.b.run(|| Work::holding(&["udp-receiver", "0.0.0.0:7701", "--rcvbuf", "4096"]))?;
+    let pid = receiver.pid();
+    let trace = udp(&["--by", "reason,lport,process"]).and(&["-p", &pid]).start()?;
+    let sender = net.a.run(|| Ok(UdpSocket::bind((Family::V4.any(), 0))?))?;
+    for _ in 0..50 {
+        sender.send_to(&[b'x'; 512], (Family::V4.b(), 7701))?;
+    }
+    net.settle()?;
+    let lost = 50 - receiver.run()?["received"].as_u64().context("what it received")?;
+    receiver.release()?;
+    receiver.end()?;
+    let run = trace.finish()?;
+    let report = run.report_with_loss()?;
+    let row = report.row(&[("lport", "7701"), ("reason", FULL[0])])?;
+    ensure_eq!(row.key("process")?, format!("workload({pid})"), "process in {run}");
+    ensure_eq!(row.value("datagrams")? as u64, lost, "lost in {run}");
     Ok(())
 }
 

@@ -18,8 +18,9 @@ use crate::program::field::{Field, Kind, Owner};
 use crate::program::layout::Layout;
 use crate::program::scope::Scope;
 use crate::program::tree::{Column, Key};
-use crate::providers::{Counted, Holders};
+use crate::providers::{AtSocket, Counted, Holders};
 use crate::render::report;
+use crate::sockets::closed::Closed;
 use crate::sockets::owners::{Owner as Holder, Owners};
 use crate::sockets::survey::Survey;
 use crate::symbolize::keys::{self, KeyReader};
@@ -41,6 +42,8 @@ pub struct Sockets {
     took: Duration,
     /// Places that were asked for since.
     asked: HashSet<(u64, SocketAddr)>,
+    /// Sockets of surveys before, which are there no more.
+    closed: Closed,
     /// Sockets that rows named, which may be gone: by address and port, with their namespace. A later row may have no more.
     named: HashMap<SocketAddr, BTreeSet<(u64, u64)>>,
     /// None: the rows are a part of what the kernel counts.
@@ -66,6 +69,7 @@ impl Sockets {
             surveyed: Instant::now(),
             took,
             asked: HashSet::new(),
+            closed: Closed::default(),
             named: HashMap::new(),
             accounts,
             pace: Pace::default(),
@@ -80,6 +84,12 @@ impl Sockets {
         if let Some(accounts) = &mut self.accounts {
             accounts.mark(&self.survey.again());
         }
+    }
+
+    fn replace(&mut self, survey: Survey) {
+        self.closed.note(&self.survey, &survey);
+        self.survey = survey;
+        self.look_up();
     }
 
     /// The owners of sockets that are new.
@@ -108,8 +118,7 @@ impl Sockets {
         counted: fn(u16) -> Counted,
     ) -> Result<(Aggregation, report::Accounts)> {
         self.remember(keys, rows);
-        self.survey = if self.accounts.is_some() { Survey::with_counters()? } else { Survey::take()? };
-        self.look_up();
+        self.replace(if self.accounts.is_some() { Survey::with_counters()? } else { Survey::take()? });
         let (layout, reader) = (Layout::of(columns), KeyReader::new(keys, |name| scope.field(name)));
         let mut shown = Shown { keys: Vec::new(), numbers: HashMap::new() };
         let mut merge = Merge::regrouping(&layout, 1);
@@ -119,12 +128,14 @@ impl Sockets {
         let mut sums = Sums::new(other.firings());
         for (key, row) in rows.iter() {
             let (values, mut kept) = (reader.read(key), Kept::new(keys, key));
+            let counted = counted(kept.account.class);
+            kept.had_socket = counted.at_socket() != AtSocket::Never;
             if kept.account.namespace == 0 {
                 kept.account.namespace = self.namespace(&kept);
             }
             let Place { namespace, class, .. } = kept.account;
             let at = self.at(&kept, &open);
-            sums.add(Lost { namespace, class, counted: counted(class), packets: row[0], at });
+            sums.add(Lost { namespace, class, counted, packets: row[0], at });
             if !view.pids.is_empty() && !self.is_of(&view.pids, &kept) {
                 continue;
             }
@@ -174,7 +185,7 @@ impl Sockets {
     /// The socket that the kernel named, else those that are or were bound to the address and port: several may share them.
     fn inodes(&self, kept: &Kept) -> Vec<u64> {
         match kept.socket() {
-            0 => kept.local().map_or_else(Vec::new, |local| self.inodes_at(kept.account.namespace, local)),
+            0 => self.bound_to(kept, kept.account.namespace).map_or_else(Vec::new, |(_, inodes)| inodes),
             inode => vec![inode],
         }
     }
@@ -190,8 +201,7 @@ impl Sockets {
         }
         let begun = Instant::now();
         let Ok(survey) = Survey::take() else { return found };
-        self.survey = survey;
-        self.look_up();
+        self.replace(survey);
         (self.surveyed, self.took) = (Instant::now(), begun.elapsed());
         self.asked = HashSet::from([(namespace, local)]);
         self.inodes_at(namespace, local)
@@ -200,7 +210,7 @@ impl Sockets {
     /// Whether the socket that lost it is one of those that are open.
     fn at(&self, kept: &Kept, open: &HashMap<u64, Option<u32>>) -> At {
         match kept.socket() {
-            0 => match kept.local().and_then(|local| self.bound(kept.account.namespace, local)) {
+            0 => match self.bound_to(kept, kept.account.namespace) {
                 Some((_, inodes)) if inodes.iter().all(|inode| open.contains_key(inode)) => At::Similar,
                 _ => At::Unknown,
             },
@@ -211,23 +221,35 @@ impl Sockets {
 
     /// The only namespace that has such a socket, where the packet was not in any any more; 0: none, or several.
     fn namespace(&self, kept: &Kept) -> u64 {
-        kept.local().and_then(|local| self.bound(0, local)).map_or(0, |(namespace, _)| namespace)
+        self.bound_to(kept, 0).map_or(0, |(namespace, _)| namespace)
+    }
+
+    /// Of the place where a row's packets were lost. Where a socket took part, it may be closed by now.
+    fn bound_to(&self, kept: &Kept, namespace: u64) -> Option<(u64, Vec<u64>)> {
+        let local = kept.local()?;
+        let closed = kept.had_socket.then(|| self.closed.at(local)).into_iter().flatten();
+        self.bound(namespace, local, closed)
     }
 
     /// The inodes of the sockets that are, or were, bound to an address and port of a namespace.
     fn inodes_at(&self, namespace: u64, local: SocketAddr) -> Vec<u64> {
-        self.bound(namespace, local).map_or_else(Vec::new, |(_, inodes)| inodes)
+        self.bound(namespace, local, std::iter::empty()).map_or_else(Vec::new, |(_, inodes)| inodes)
     }
 
     /// The only namespace that has, or had, sockets with that address and port, and their inodes. `wanted`: it is this one.
-    fn bound(&self, wanted: u64, local: SocketAddr) -> Option<(u64, Vec<u64>)> {
+    fn bound(
+        &self,
+        wanted: u64,
+        local: SocketAddr,
+        closed: impl Iterator<Item = (u64, u64)>,
+    ) -> Option<(u64, Vec<u64>)> {
         let there = self.survey.seen.iter().flat_map(|seen| {
             let namespace = seen.namespace.inode;
             self.survey.at(namespace, local).map(move |socket| (namespace, socket.inode))
         });
         let named = self.named.get(&local).into_iter().flatten().copied();
         let found: BTreeSet<(u64, u64)> =
-            there.chain(named).filter(|(namespace, _)| wanted == 0 || *namespace == wanted).collect();
+            there.chain(named).chain(closed).filter(|(namespace, _)| wanted == 0 || *namespace == wanted).collect();
         let (first, _) = *found.first()?;
         let is_only = found.iter().all(|(namespace, _)| *namespace == first);
         is_only.then(|| (first, found.into_iter().map(|(_, inode)| inode).collect()))
@@ -287,7 +309,7 @@ impl Holders for Meant<'_> {
         let is_meant =
             self.pids.is_empty() || sockets.owners(&inodes).iter().any(|owner| self.pids.contains(&owner.pid));
         let namespace = match place.namespace {
-            0 => sockets.bound(0, local).map_or(0, |(namespace, _)| namespace),
+            0 => sockets.bound(0, local, std::iter::empty()).map_or(0, |(namespace, _)| namespace),
             namespace => namespace,
         };
         let KeyValue::Text(process) = sockets.named(Owner::Process, &inodes) else {
@@ -323,11 +345,13 @@ struct Kept<'a> {
     account: Place,
     keys: &'a [Key],
     words: &'a [u64],
+    /// There was a socket that counted it, or may have.
+    had_socket: bool,
 }
 
 impl<'a> Kept<'a> {
     fn new(keys: &'a [Key], words: &'a [u64]) -> Kept<'a> {
-        Kept { account: Place::of(words[0]), keys, words }
+        Kept { account: Place::of(words[0]), keys, words, had_socket: false }
     }
 
     fn place(&self, name: &str) -> Option<usize> {

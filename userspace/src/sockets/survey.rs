@@ -114,7 +114,7 @@ impl Seen {
 }
 
 /// Whether it is bound to this address, or to all of its kind: one of IPv6 takes IPv4, too, unless it was told not to.
-fn is_at(socket: &UdpSocket, to: SocketAddr) -> bool {
+pub(super) fn is_at(socket: &UdpSocket, to: SocketAddr) -> bool {
     let bound = socket.local.ip();
     let same = bound.to_canonical() == to.ip().to_canonical();
     let any = match bound {
