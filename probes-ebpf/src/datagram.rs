@@ -226,12 +226,13 @@ fn read_local<const DIRECT: bool>(sk: Kernel<DIRECT>, firing: &mut Firing) {
     }
 }
 
-/// The socket that sent the packet. None: it has come from elsewhere.
+/// The socket that sent the packet, and is told by its device that it was lost. None: it has come from elsewhere. `has_come`
+/// as in [`read_packet`].
 #[inline(always)]
-pub fn sender(skb: Kernel<true>, firing: &Firing) -> Option<u64> {
+pub fn sender(skb: Kernel<true>, has_come: bool, firing: &Firing) -> Option<u64> {
     // SAFETY: written by whoever read the packet.
     let sent = unsafe { (*firing.as_ptr()).sent };
-    (sent != 0).then(|| skb.read(SKB_SK.load()))
+    (sent != 0 || has_come).then(|| skb.read(SKB_SK.load()))
 }
 
 /// What the socket tells that would have got the packet. False: it is none of UDP, but one that listens to all packets, or

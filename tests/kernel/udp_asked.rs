@@ -17,6 +17,7 @@ crate::tests![
     sends_beyond_the_buffer,
     sends_that_were_refused,
     a_packet_that_was_freed_is_not_lost_again,
+    what_its_receiver_lost_is_no_failed_send,
     every_loss_is_an_event,
     events_are_of_the_process_that_is_meant,
     an_event_is_a_line,
@@ -175,6 +176,19 @@ fn events(run: &Finished, net: &Net) -> Result<Vec<Value>> {
     ensure_eq!(report["loss"]["total"].as_u64(), Some(0), "lost events in {run}");
     ensure_eq!(report["events"].as_u64(), Some(events.len() as u64), "events in {run}");
     Ok(events.iter().filter(|event| event["netns"] == inode).cloned().collect())
+}
+
+/// Newer devices say so to whoever sent it.
+fn what_its_receiver_lost_is_no_failed_send() -> Result<()> {
+    for family in Family::BOTH {
+        let net = Net::two()?;
+        let _resident = resident(&net)?;
+        let told = told(&net, KEYS, &["--all"], || losses::cpu_backlog_told(&net, family))?;
+        told.is(&net.b, &["CPU backlog"], told.loss.lost)?;
+        let in_a = told.rows(&net.a)?;
+        ensure!(in_a.is_empty(), "{} rows of the sender in {}", in_a.len(), told.run);
+    }
+    Ok(())
 }
 
 fn every_loss_is_an_event() -> Result<()> {

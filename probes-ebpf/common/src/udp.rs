@@ -73,7 +73,7 @@ pub const CHECKSUM: u8 = 4;
 pub const LENGTH: u8 = 6;
 pub const FILTER_OR_POLICY: u8 = 25;
 pub const MULTICAST: u8 = 26;
-/// The packet is between two devices of this host: the one that it has come to is noted, its sender is, too.
+/// The packet has come to its device; of this host's own (veth) it still has its sender.
 pub const BACKLOG: u8 = 17;
 
 /// In place of a class: the function decides, by the row of [`Places::by_site`] that the low bits say.

@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use anyhow::{Context, Result, ensure};
 
 pub use arrival::{
-    bad_checksum_large, bad_checksum_polled, bad_checksum_small, cpu_backlog, encapsulated, filtered,
+    bad_checksum_large, bad_checksum_polled, bad_checksum_small, cpu_backlog, cpu_backlog_told, encapsulated, filtered,
     length_below_header, length_too_long, memory_exhausted, no_socket, receive_buffer_full, shorter_than_header,
 };
 pub use fragments::{never_completed, overlapping};

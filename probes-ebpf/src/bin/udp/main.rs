@@ -80,7 +80,7 @@ fn is_loss(ctx: &BtfTracePointContext, firing: &mut Firing) -> bool {
     };
     complete(skb, (class, family), firing);
     if wants(FACT_SENT)
-        && let Some(sender) = sender(skb, firing)
+        && let Some(sender) = sender(skb, placed == BACKLOG.into(), firing)
     {
         sends::was_freed(sender);
     }
