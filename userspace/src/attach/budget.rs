@@ -70,14 +70,18 @@ pub fn dense(limits: Limits, machine: Machine, intervals: bool) -> u64 {
     budget / if intervals { 4 } else { 2 }
 }
 
+/// Most bytes of the rows in front of a table, of all CPUs together: they are read in one piece, for which kernels before
+/// 5.15 want memory in one piece, too.
+const FRONTS_MAX: u64 = 1 << 20;
+
 /// Room for the rows in front of a table, for each CPU: an eighth of all that a table may take, if it can be one value.
 pub fn front(limits: Limits, machine: Machine, intervals: bool) -> u64 {
-    let all = dense(limits, machine, intervals) / 4;
+    let all = (dense(limits, machine, intervals) / 4).min(FRONTS_MAX);
     (all / u64::from(machine.possible_cpus)).min(PER_CPU_ROW_MAX)
 }
 
-/// `dense`, `front_bytes`: what else there is beside the table of keys. `copies`: tables of the same shape that exist at
-/// once (two while intervals are read).
+/// `dense`, `front_bytes`: what else there is beside the table of keys. `copies`: tables of the same shape that exist
+/// at once (two while intervals are read).
 pub fn plan(
     (key_bytes, row_bytes): (u64, u64),
     (dense, front_bytes): (Option<u32>, u64),

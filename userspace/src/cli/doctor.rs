@@ -34,7 +34,10 @@ pub fn examine() -> String {
     line("ring buffer", verdict(&features::ring_buffer(), "--events will not work"));
     line(
         "compare-and-exchange",
-        verdict(features::compare_exchange_support(), "not needed, this kernel does not preempt tracing programs"),
+        verdict(
+            features::compare_exchange_support(),
+            "not needed, this kernel does not preempt tracing programs; a hot key costs some 50 ns more",
+        ),
     );
     for provider in PROVIDERS {
         let path = match path_of(provider) {

@@ -1,6 +1,7 @@
 //! Keys and the row that they lead to: look up, insert where it is new, count under `<other>` where there is no room.
 use super::front::Front;
 use super::{FRAME, Generator, Result, Shape, Slot};
+use crate::program::field::Source;
 use crate::program::insn::{Alu, Helper, Jump, Label, MapName, R0, R1, R2, R3, R4, R9, Size};
 use crate::program::layout::Layout;
 use crate::program::tree::{Column, Expr, Key, Node};
@@ -45,11 +46,8 @@ impl Generator {
             _ => None,
         };
         // Behind an array only rare keys come to the table.
-        let front = if dense.is_some() || !self.machine.compare_exchange {
-            None
-        } else {
-            Front::new(key_bytes, layout.bytes(), self.machine.front_bytes)
-        };
+        let has_front = dense.is_none() && self.machine.compare_exchange && !keys.iter().any(may_be_pointer);
+        let front = Front::new(key_bytes, layout.bytes(), self.machine.front_bytes).filter(|_| has_front);
         let (in_table, found) = (self.asm.label(), self.asm.label());
         if keys.is_empty() {
             self.asm.store_imm(Size::B8, FRAME, key, 0);
@@ -154,6 +152,15 @@ impl Generator {
         self.asm.jump_imm(Jump::Ne, R0, 0, found);
         Ok(())
     }
+}
+
+/// What a function of the kernel was called with is a pointer to the verifier, with which it lets nothing be computed.
+fn may_be_pointer(key: &Key) -> bool {
+    let expr = match key {
+        Key::Number { expr, .. } => expr,
+        Key::Text { .. } => return false,
+    };
+    matches!(&expr.node, Node::Field(field) if matches!(field.source, Source::Argument { .. }))
 }
 
 /// Loaded again wherever it is needed; anything else is evaluated once.

@@ -1,7 +1,7 @@
 //! Rows in front of the table: a few slots a CPU, each of which belongs to the first key of the table that came to it. A
-//! hot key is then found without a hash function and a chain, in one or two lines of the cache that are next to each other
-//! (v6.18 kernel/bpf/hashtab.c reads five to eight). What is counted in a slot is added to the key's row when rows are merged; every key
-//! has its row in the table, so how many there may be does not change.
+//! hot key is then found without a hash function and a chain, in one or two lines of the cache that are next to each
+//! other (v6.18 kernel/bpf/hashtab.c reads five to eight). What is counted in a slot is added to the key's row when rows
+//! are merged; a key gets a slot when it has its row, so how many keys there may be does not change.
 use super::{FRAME, Generator, Result, Slot};
 use crate::program::insn::{Alu, Jump, Label, MapName, R0, R1, R2, R5, R8, Reg, Size};
 
@@ -12,7 +12,7 @@ const READY: i32 = 2;
 const STATE_BYTES: usize = 8;
 /// As many as a byte can tell.
 const SLOTS_MAX: usize = 256;
-/// With fewer, most of some keys share a slot.
+/// With fewer, keys would share slots more often than not.
 const SLOTS_MIN: usize = 8;
 /// Odd, its bits without a pattern (the golden ratio's).
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;

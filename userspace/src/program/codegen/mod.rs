@@ -1,7 +1,7 @@
 //! A typed clause in, instructions out. The loader puts them where the provider calls its clause
 //! (probes-ebpf/src/clause.rs): r1 context, r2 firing, r3 scratch; falling out at the end is returning.
 //!
-//! While the code runs, r6 is the firing, r7 the scratch, and r9 the row that is updated. Everything that can fail or
+//! While the code runs, r6 is the firing, r7 the scratch, r8 the slot in front of the table, and r9 the row that is updated. Everything that can fail or
 //! fault comes before the row is looked up, so a firing is in all of its functions or in none.
 mod aggregate;
 mod buckets;
@@ -34,7 +34,8 @@ pub struct Machine {
     pub task_tgid: Option<u32>,
     /// The firing is about the task in its head, which is not the one at work: facts come from there.
     pub another: Option<Another>,
-    /// BPF_CMPXCHG (5.12). Kernels without it run tracing programs with preemption off.
+    /// BPF_CMPXCHG (5.12). Kernels without it run tracing programs with preemption off, and have no rows in front of the
+    /// table.
     pub compare_exchange: bool,
     /// Size of the provider's firing, for streamed records.
     pub firing_bytes: u16,
