@@ -1,5 +1,6 @@
 //! What happens once in a run: to start, to end, to hold memory, to keep up.
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -255,7 +256,6 @@ fn events(stage: &mut Stage) -> Result<Table> {
 
 /// Lines of the file that are calls.
 fn kept_lines(file: &str) -> Result<f64> {
-    use std::io::{BufRead, BufReader};
     let mut lines = BufReader::new(fs::File::open(file)?);
     let (mut kept, mut line) = (0.0, Vec::new());
     while lines.read_until(b'\n', &mut line)? > 0 {
@@ -268,9 +268,13 @@ fn kept_lines(file: &str) -> Result<f64> {
 /// The ledger's total: the last object, or what stderr says.
 pub fn lost(format: &str, file: &str, stderr: &str) -> Result<f64> {
     if format == "json" {
-        let text = fs::read(file)?;
-        let last = text.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().context("a last line")?;
-        return serde_json::from_slice::<Value>(last)?["loss"]["total"].as_f64().context("loss.total");
+        // Line by line: who is started later is said to have had our memory, too, at its peak (getrusage(2)).
+        let (mut lines, mut line, mut last) = (BufReader::new(fs::File::open(file)?), Vec::new(), Vec::new());
+        while lines.read_until(b'\n', &mut line)? > 0 {
+            std::mem::swap(&mut line, &mut last);
+            line.clear();
+        }
+        return serde_json::from_slice::<Value>(&last)?["loss"]["total"].as_f64().context("loss.total");
     }
     let lost =
         stderr.lines().filter_map(|line| line.strip_prefix("lost: ")?.split_whitespace().next()?.parse::<f64>().ok());
