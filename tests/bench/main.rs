@@ -6,6 +6,7 @@ mod cases;
 mod counted;
 mod crowd;
 mod datagrams;
+mod disk;
 mod floor;
 mod functions;
 mod hits;

@@ -12,7 +12,7 @@ use crate::report::{Limit, Line, Table};
 use crate::rounds::Stage;
 use crate::stats::middle;
 use crate::tool::{Tool, fd_infos};
-use crate::{busy, functions, hits, keys, programs, stacks};
+use crate::{busy, disk, functions, hits, keys, programs, stacks};
 
 const KEYS: u64 = 10_240;
 const PACED_RATE: u64 = 500_000;
@@ -24,6 +24,7 @@ pub const ONCE: &[(&str, Once)] = &[
     ("start-offcpu", |stage| starts(stage, &OFFCPU)),
     ("start-profile", |stage| starts(stage, &PROFILE)),
     ("memory", memory),
+    ("disk", disk::disk),
     ("interrupt", interrupt),
     ("events", events),
     ("profile", busy::profile),

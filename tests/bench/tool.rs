@@ -25,6 +25,7 @@ pub struct Tool {
     stderr: Lines,
     begun: Instant,
     reaped: bool,
+    misses_signals: bool,
 }
 
 pub struct Ended {
@@ -50,7 +51,7 @@ impl Tool {
         let mut child = spawned?;
         let stdout = child.stdout.take().map(Lines::of).unwrap_or_default();
         let stderr = child.stderr.take().map(Lines::of).unwrap_or_default();
-        Ok(Tool { child, stdout, stderr, begun, reaped: false })
+        Ok(Tool { child, stdout, stderr, begun, reaped: false, misses_signals: false })
     }
 
     pub fn spoor(args: &[String], pinned: bool) -> Result<Tool> {
@@ -86,7 +87,8 @@ impl Tool {
         let mut command = Command::new(program);
         sys::inside(&mut command, folder);
         command.args(args);
-        let tool = Tool::start(command, pinned)?;
+        let mut tool = Tool::start(command, pinned)?;
+        tool.misses_signals = true;
         let end = Instant::now() + spoor_tests::patience();
         while !tool.is_attached(links, traced)? {
             ensure!(Instant::now() < end, "{program} is not attached: {}", tool.stderr.text());
@@ -140,9 +142,18 @@ impl Tool {
 
     /// SIGINT, and the report.
     pub fn interrupt(mut self) -> Result<Ended> {
-        let begun = Instant::now();
+        let (first, mut begun, mut worked) = (Instant::now(), Instant::now(), self.cpu()?);
         sys::kill(self.pid(), spoor_tests::sys::SIGINT)?;
-        ensure!(sys::wait_ended(self.pid(), Duration::from_secs(60))?, "still running a minute after SIGINT");
+        while !sys::wait_ended(self.pid(), Duration::from_secs(1))? {
+            ensure!(first.elapsed().as_secs() < 60, "still running a minute after SIGINT: {}", self.stderr.text());
+            // Some peers are attached a moment before they wait for the signal, and wait for ever if it came in between.
+            let works = self.cpu()?;
+            if self.misses_signals && works == worked {
+                begun = Instant::now();
+                sys::kill(self.pid(), spoor_tests::sys::SIGINT)?;
+            }
+            worked = works;
+        }
         let ending = begun.elapsed();
         let usage = sys::wait(self.pid())?;
         self.reaped = true;
