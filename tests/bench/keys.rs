@@ -81,7 +81,7 @@ fn one(keys: u64, stage: &mut Stage, folder: &Folder, runs: &mut Runs) -> Result
     if *alone_good > 0.0 && *good > 0.0 {
         runs.again_ns.push(again - alone_again);
     }
-    let own = end.usage.memory_bytes as f64 / MB;
+    let own = end.peak_bytes as f64 / MB;
     runs.ending_ms.push(ms(end.ending));
     runs.own_mb.push(own);
     runs.maps_mb.push(maps);

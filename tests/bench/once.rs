@@ -269,7 +269,7 @@ fn kept_lines(file: &str) -> Result<f64> {
 /// The ledger's total: the last object, or what stderr says.
 pub fn lost(format: &str, file: &str, stderr: &str) -> Result<f64> {
     if format == "json" {
-        // Line by line: who is started later is said to have had our memory, too, at its peak (getrusage(2)).
+        // Line by line: there may be millions.
         let (mut lines, mut line, mut last) = (BufReader::new(fs::File::open(file)?), Vec::new(), Vec::new());
         while lines.read_until(b'\n', &mut line)? > 0 {
             std::mem::swap(&mut line, &mut last);

@@ -15,8 +15,6 @@ pub use spoor_tests::sys::{check, kill};
 pub struct Usage {
     pub status: i32,
     pub cpu: Duration,
-    /// The most memory that it had at once; not less than what we had when we started it.
-    pub memory_bytes: u64,
 }
 
 /// The number of the system call that waits for descriptors.
@@ -105,7 +103,7 @@ pub fn wait(pid: u32) -> io::Result<Usage> {
         check(libc::wait4(pid as i32, &mut status, 0, &mut usage).into())?;
         let time = |t: libc::timeval| Duration::from_secs(t.tv_sec as u64) + Duration::from_micros(t.tv_usec as u64);
         let cpu = time(usage.ru_utime) + time(usage.ru_stime);
-        Ok(Usage { status, cpu, memory_bytes: usage.ru_maxrss as u64 * 1024 })
+        Ok(Usage { status, cpu })
     }
 }
 

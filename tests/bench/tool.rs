@@ -34,7 +34,12 @@ pub struct Ended {
     /// From SIGINT to the end of the process.
     pub ending: Duration,
     pub usage: Usage,
+    /// Its memory at its peak, as last seen before it ended. Not getrusage's, which has that of whoever started it, too.
+    pub peak_bytes: u64,
 }
+
+/// While a tool ends.
+const LOOK: Duration = Duration::from_millis(2);
 
 impl Tool {
     pub fn start(mut command: Command, pinned: bool) -> Result<Tool> {
@@ -144,15 +149,19 @@ impl Tool {
     pub fn interrupt(mut self) -> Result<Ended> {
         let (first, mut begun, mut worked) = (Instant::now(), Instant::now(), self.cpu()?);
         sys::kill(self.pid(), spoor_tests::sys::SIGINT)?;
-        while !sys::wait_ended(self.pid(), Duration::from_secs(1))? {
+        let mut peak = 0;
+        while !sys::wait_ended(self.pid(), LOOK)? {
+            peak = peak.max(peak_bytes(self.pid()).unwrap_or(0));
             ensure!(first.elapsed().as_secs() < 60, "still running a minute after SIGINT: {}", self.stderr.text());
             // Some peers are attached a moment before they wait for the signal, and wait for ever if it came in between.
-            let works = self.cpu()?;
-            if self.misses_signals && works == worked {
-                begun = Instant::now();
-                sys::kill(self.pid(), spoor_tests::sys::SIGINT)?;
+            if self.misses_signals && begun.elapsed().as_secs() >= 1 {
+                let works = self.cpu()?;
+                if works == worked {
+                    begun = Instant::now();
+                    sys::kill(self.pid(), spoor_tests::sys::SIGINT)?;
+                }
+                worked = works;
             }
-            worked = works;
         }
         let ending = begun.elapsed();
         let usage = sys::wait(self.pid())?;
@@ -163,8 +172,14 @@ impl Tool {
         if usage.status != 0 && usage.status != spoor_tests::sys::SIGINT {
             bail!("ended with status {:#x}: {stderr}", usage.status);
         }
-        Ok(Ended { stdout, stderr, ending, usage })
+        Ok(Ended { stdout, stderr, ending, usage, peak_bytes: peak })
     }
+}
+
+fn peak_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(peak.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
 /// What the kernel says of each open file of a process; those that are closed meanwhile are left out.
