@@ -97,6 +97,53 @@ pub fn attach(stage: &mut Stage) -> Result<Table> {
     Ok(table)
 }
 
+/// A library with more functions than others, and patterns for about 1, 100, 500 and 5,000 of them.
+const LARGE: &str = "/usr/lib/x86_64-linux-gnu/libcrypto.so.3";
+const SIZES: [&str; 4] = ["BN_new", "RSA_*", "X509_*", "*"];
+
+/// How attaching and detaching grow with the number of points, in the worker, which has not loaded the library.
+pub fn points(stage: &mut Stage) -> Result<Table> {
+    let mut table = Table::new("func-points");
+    table.notes.push(format!("on: exec to attached; off: SIGINT to exit; `spoor func -p PID {LARGE}:PATTERN`"));
+    if !Path::new(LARGE).exists() {
+        table.notes.push("the library is not here".to_owned());
+        return Ok(table);
+    }
+    for pattern in SIZES {
+        for name in ["spoor", "bpftrace"] {
+            let mut times = Vec::new();
+            for _ in 0..stage.rounds.min(if stage.quick { 1 } else { 5 }) {
+                let pid = stage.worker.pid();
+                let (tool, points) = match (name, stage.peers) {
+                    ("spoor", _) => {
+                        let pattern = format!("{LARGE}:{pattern}");
+                        let args = ["func", "-p", &pid.to_string(), &pattern, "--max-probes", "10000"];
+                        (Tool::spoor(&args.map(str::to_owned), false)?, "spoor: tracing ")
+                    }
+                    (_, Some(peers)) => {
+                        let probe = format!("uprobe:/proc/{pid}/root{LARGE}:{pattern}");
+                        let program = format!("config = {{ max_probes = 10000 }} {probe} {{ @[func] = count(); }}");
+                        (Tool::bpftrace(peers, &program, Some(pid), false)?, r#"{"type": "attached_probes", "count": "#)
+                    }
+                    (_, None) => break,
+                };
+                times.push(times_of(tool, points)?);
+            }
+            let Some(points) = times.first().map(|times| times.points) else { continue };
+            let mut lines = |what: &str, of: fn(&Times) -> Option<f64>| {
+                let all: Vec<f64> = times.iter().filter_map(of).collect();
+                push(&mut table, &format!("{name}: {what}, {points} functions"), "ms", &all, None);
+            };
+            lines("on", |times| Some(times.starting_ms));
+            lines("off", |times| Some(times.ending_ms));
+            lines("CPU in all", |times| times.cpu_ms);
+        }
+        eprint!("\rfunc-points: {pattern}\x1b[K");
+    }
+    eprintln!("\r\x1b[K");
+    Ok(table)
+}
+
 fn one(who: Who, patterns: &[&str], stage: &Stage) -> Result<Times> {
     let pid = stage.worker.pid();
     let (tool, points) = match who {
@@ -134,6 +181,11 @@ fn one(who: Who, patterns: &[&str], stage: &Stage) -> Result<Times> {
             (tool, r#"{"type": "attached_probes", "count": "#)
         }
     };
+    times_of(tool, points)
+}
+
+/// Of a tool that is attached; its number of points stands behind `points`.
+fn times_of(tool: Tool, points: &str) -> Result<Times> {
     let starting_ms = ms(tool.since_start());
     let end = tool.interrupt()?;
     let said = end.stderr.lines().chain(end.stdout.lines()).find_map(|line| line.strip_prefix(points));

@@ -32,6 +32,7 @@ pub const ONCE: &[(&str, Once)] = &[
     ("func-count", |stage| hits::hits(stage, &hits::COUNT)),
     ("func-latency", |stage| hits::hits(stage, &hits::LATENCY)),
     ("func-attach", functions::attach),
+    ("func-points", functions::points),
     ("func-list", functions::list),
     ("udp-runs", programs::delivered),
     ("programs", programs::programs),
