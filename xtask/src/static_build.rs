@@ -1,6 +1,6 @@
 //! Programs that run on any Linux: packages and targets in, paths of static executables out. Beside them what a build
 //! script made.
-//! One target folder for `test` and `dist`, so that what is tested is what is given away.
+//! One target folder for `test` and `dist`: the same sources, flags and libraries, but `dist` has them optimized as a whole.
 
 use std::env::consts::ARCH;
 use std::path::PathBuf;
@@ -15,9 +15,9 @@ pub struct Built {
     messages: String,
 }
 
-/// `cargo build --release` with these arguments, linked statically.
-pub fn build(args: &[&str]) -> Result<Built> {
-    let mut command = cargo("static", ["build", "--release", "--locked", "--target"]);
+/// `cargo build` in this profile with these arguments, linked statically.
+pub fn build(profile: &str, args: &[&str]) -> Result<Built> {
+    let mut command = cargo("static", ["build", "--profile", profile, "--locked", "--target"]);
     // An explicit target keeps the flag away from build scripts and macros.
     command.arg(format!("{ARCH}-unknown-linux-gnu"));
     command.args(args).arg("--message-format=json-render-diagnostics");

@@ -37,7 +37,8 @@ impl Programs {
 }
 
 pub fn build() -> Result<Programs> {
-    let built = static_build::build(&["--package=spoor", "--package=spoor-tests", "--bins", "--test", TARGET])?;
+    let built =
+        static_build::build("release", &["--package=spoor", "--package=spoor-tests", "--bins", "--test", TARGET])?;
     Ok(Programs {
         spoor: built.program("spoor")?,
         workload: built.program("workload")?,
