@@ -226,8 +226,8 @@ fn read_local<const DIRECT: bool>(sk: Kernel<DIRECT>, firing: &mut Firing) {
     }
 }
 
-/// The socket that sent the packet, and is told by its device that it was lost. None: it has come from elsewhere. `has_come`
-/// as in [`read_packet`].
+/// The socket that sent the packet, and is told by its device that it was lost. None: it has come from elsewhere.
+/// `has_come` as in [`read_packet`].
 #[inline(always)]
 pub fn sender(skb: Kernel<true>, has_come: bool, firing: &Firing) -> Option<u64> {
     // SAFETY: written by whoever read the packet.

@@ -1,5 +1,5 @@
-//! What has to be on the machine: a program and every shared library that it loads. Of scripts (bcc) the interpreter and the
-//! library that compiles, and of what that includes, the kernel's headers, nothing: at least so much.
+//! What has to be on the machine: a program and every shared library that it loads. Of scripts (bcc) the interpreter and
+//! the library that compiles, and of what that includes, the kernel's headers, nothing: at least so much.
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,6 @@
-//! The maps of one aggregation: rows by key, a few in front of them, rows by number, the row of all others. For intervals each lies in a map of
-//! one map, and is exchanged for an empty one: no firing is counted in two intervals, or in none.
+//! The maps of one aggregation: rows by key, a few in front of them, rows by number, the row of all others. For
+//! intervals each lies in a map of one map, and is exchanged for an empty one: no firing is counted in two intervals, or
+//! in none.
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};

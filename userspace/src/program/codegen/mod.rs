@@ -1,8 +1,9 @@
 //! A typed clause in, instructions out. The loader puts them where the provider calls its clause
 //! (probes-ebpf/src/clause.rs): r1 context, r2 firing, r3 scratch; falling out at the end is returning.
 //!
-//! While the code runs, r6 is the firing, r7 the scratch, r8 the slot in front of the table, and r9 the row that is updated. Everything that can fail or
-//! fault comes before the row is looked up, so a firing is in all of its functions or in none.
+//! While the code runs, r6 is the firing, r7 the scratch, r8 the slot in front of the table, and r9 the row that is
+//! updated. Everything that can fail or fault comes before the row is looked up, so a firing is in all of its functions or
+//! in none.
 mod aggregate;
 mod buckets;
 mod expr;
