@@ -167,7 +167,9 @@ pub fn read_hash(map: BorrowedFd, value_words: usize) -> Result<Vec<(u64, Vec<u6
 pub fn read_values(map: BorrowedFd, entries: Option<u32>, value_words: usize) -> Result<Vec<Vec<u64>>> {
     let mut found = Vec::new();
     match entries {
-        Some(entries) => read_array(map, entries, value_words, 1, |chunk| found.push(chunk.values.to_vec()))?,
+        Some(entries) => read_array(map, entries, value_words, 1, |chunk| {
+            found.extend(chunk.rows().map(|(_, value)| value.to_vec()));
+        })?,
         None => found.extend(read_hash(map, value_words)?.into_iter().map(|(_, value)| value)),
     }
     Ok(found)
