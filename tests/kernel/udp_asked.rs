@@ -3,7 +3,7 @@ use std::net::UdpSocket;
 
 use serde_json::Value;
 use spoor_tests::losses::{self, Loss};
-use spoor_tests::net::{Family, Net};
+use spoor_tests::net::{Counters, Family, Net};
 use spoor_tests::{Context, Finished, Result, bail, ensure, ensure_eq, spoor, udp};
 
 use crate::udp::{FULL, KEYS, resident, told};
@@ -134,8 +134,10 @@ fn sends_that_were_refused() -> Result<()> {
     let sender = net.b.run(|| Ok(UdpSocket::bind(("127.0.0.1", 0))?))?;
     sender.connect(to)?;
     let trace = udp(&["--by", "reason,lport,rport", "--sent"]).start()?;
-    for _ in 0..COUNT {
+    let before = Counters::of(&net.b)?;
+    for refused in 1..=COUNT {
         sender.send(b"x")?;
+        net.b.wait_for(|now| Ok(now.since(&before).get("IcmpInDestUnreachs") == Some(&(refused as u64))))?;
         let told = sender.send(b"x").map_err(|error| error.kind());
         ensure_eq!(told, Err(std::io::ErrorKind::ConnectionRefused), "the second send");
     }
