@@ -75,14 +75,15 @@ struct Window {
 pub fn profile(stage: &mut Stage) -> Result<Table> {
     let mut table = Table::new("profile");
     let mut windows: BTreeMap<&str, Vec<Option<Window>>> = BTreeMap::new();
-    for round in 0..stage.rounds {
+    let rounds = if stage.quick { 1 } else { stage.rounds };
+    for round in 0..rounds {
         for turn in 0..CONTENDERS.len() {
             let (name, what) = CONTENDERS[(turn + round) % CONTENDERS.len()];
             let absent = matches!(what, What::Bpftrace(_) | What::Peer(..)) && stage.peers.is_none();
             let window = if absent { None } else { window(name, what, stage, &mut table).context(name)? };
             windows.entry(name).or_default().push(window);
         }
-        eprint!("\rprofile: round {} of {}\x1b[K", round + 1, stage.rounds);
+        eprint!("\rprofile: round {} of {rounds}\x1b[K", round + 1);
     }
     eprintln!("\r\x1b[K");
     // Percent of both CPUs, beside the untraced window of the same round.

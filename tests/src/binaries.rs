@@ -48,10 +48,15 @@ fn named(variable: &str, in_vm: &str) -> Option<PathBuf> {
     }
 }
 
-/// Tests are TARGET/[TRIPLE/]debug/deps/NAME-HASH.
+/// Tests are TARGET/[TRIPLE/]debug/deps/NAME-HASH, the bench is TARGET/[TRIPLE/]release/bench.
 fn test_folder() -> PathBuf {
     let test = std::env::current_exe().expect("/proc is mounted");
-    test.ancestors().nth(2).expect("cargo puts tests two folders down").to_owned()
+    let folder = test.parent().expect("a program lies in a folder");
+    if folder.ends_with("deps") {
+        folder.parent().expect("deps lies in a folder").to_owned()
+    } else {
+        folder.to_owned()
+    }
 }
 
 fn debug_or_release() -> String {
