@@ -147,7 +147,7 @@ fn starts(stage: &mut Stage, starts: &Starts) -> Result<Table> {
 }
 
 /// A number from a file of `name: number unit` lines.
-fn number(file: &str, name: &str) -> Option<f64> {
+pub fn number(file: &str, name: &str) -> Option<f64> {
     file.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 

@@ -8,6 +8,7 @@ use spoor_tests::lines::Lines;
 use spoor_tests::{Context, Result, bail, binaries, ensure};
 
 use crate::cases::Links;
+use crate::once::number;
 use crate::sys::{self, Usage};
 use crate::worker::TOOL_CPU;
 
@@ -178,8 +179,7 @@ impl Tool {
 
 fn peak_bytes(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(peak.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    Some(number(&status, "VmHWM:")? as u64 * 1024)
 }
 
 /// What the kernel says of each open file of a process; those that are closed meanwhile are left out.

@@ -226,28 +226,23 @@ impl Sockets {
 
     /// Of the place where a row's packets were lost. Where a socket took part, it may be closed by now.
     fn bound_to(&self, kept: &Kept, namespace: u64) -> Option<(u64, Vec<u64>)> {
-        let local = kept.local()?;
-        let closed = kept.had_socket.then(|| self.closed.at(local)).into_iter().flatten();
-        self.bound(namespace, local, closed)
+        self.bound(namespace, kept.local()?, kept.had_socket)
     }
 
     /// The inodes of the sockets that are, or were, bound to an address and port of a namespace.
     fn inodes_at(&self, namespace: u64, local: SocketAddr) -> Vec<u64> {
-        self.bound(namespace, local, std::iter::empty()).map_or_else(Vec::new, |(_, inodes)| inodes)
+        self.bound(namespace, local, false).map_or_else(Vec::new, |(_, inodes)| inodes)
     }
 
     /// The only namespace that has, or had, sockets with that address and port, and their inodes. `wanted`: it is this one.
-    fn bound(
-        &self,
-        wanted: u64,
-        local: SocketAddr,
-        closed: impl Iterator<Item = (u64, u64)>,
-    ) -> Option<(u64, Vec<u64>)> {
+    /// `or_closed`: what earlier surveys saw there counts, too.
+    fn bound(&self, wanted: u64, local: SocketAddr, or_closed: bool) -> Option<(u64, Vec<u64>)> {
         let there = self.survey.seen.iter().flat_map(|seen| {
             let namespace = seen.namespace.inode;
             self.survey.at(namespace, local).map(move |socket| (namespace, socket.inode))
         });
         let named = self.named.get(&local).into_iter().flatten().copied();
+        let closed = or_closed.then(|| self.closed.at(local)).into_iter().flatten();
         let found: BTreeSet<(u64, u64)> =
             there.chain(named).chain(closed).filter(|(namespace, _)| wanted == 0 || *namespace == wanted).collect();
         let (first, _) = *found.first()?;
@@ -309,7 +304,7 @@ impl Holders for Meant<'_> {
         let is_meant =
             self.pids.is_empty() || sockets.owners(&inodes).iter().any(|owner| self.pids.contains(&owner.pid));
         let namespace = match place.namespace {
-            0 => sockets.bound(0, local, std::iter::empty()).map_or(0, |(namespace, _)| namespace),
+            0 => sockets.bound(0, local, false).map_or(0, |(namespace, _)| namespace),
             namespace => namespace,
         };
         let KeyValue::Text(process) = sockets.named(Owner::Process, &inodes) else {
